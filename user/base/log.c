@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * log.c - a queue between the threads that log and the one thread that writes.
+ *
+ * The queue is two byte buffers: callers append records to one under a lock held
+ * for a memcpy, the writer swaps them and writes the other without the lock. A
+ * record is a small header and the text with its newline.
+ */
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define QUEUE_SIZE (1U << 20)
+#define LINE_MAX_LEN 4096
+
+enum target_kind { TARGET_FD, TARGET_SYSLOG, TARGET_NONE };
+
+struct record {
+	uint32_t len; /* of the text that follows */
+	uint32_t level;
+};
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	pthread_t thread;
+	bool is_started, is_stopping;
+	char *filling, *writing; /* QUEUE_SIZE each */
+	size_t n_filled;
+	uint64_t n_dropped;
+
+	/* The writer's, changed by others under the lock while it is idle or
+	 * between two batches. */
+	pthread_mutex_t target_lock;
+	enum target_kind kind;
+	int fd;
+
+	/* atomic: read by every caller */
+	enum log_format format;
+	bool is_debug, is_off;
+} logger = {
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.wake = PTHREAD_COND_INITIALIZER,
+	.target_lock = PTHREAD_MUTEX_INITIALIZER,
+	.fd = STDERR_FILENO,
+};
+
+static const int syslog_levels[] = {
+	[LOG_LEVEL_ERROR] = LOG_ERR,
+	[LOG_LEVEL_WARNING] = LOG_WARNING,
+	[LOG_LEVEL_INFO] = LOG_INFO,
+	[LOG_LEVEL_DEBUG] = LOG_DEBUG,
+};
+
+static const char *const level_names[] = {
+	[LOG_LEVEL_ERROR] = "error",
+	[LOG_LEVEL_WARNING] = "warning",
+	[LOG_LEVEL_INFO] = "info",
+	[LOG_LEVEL_DEBUG] = "debug",
+};
+
+bool log_is_debug(void)
+{
+	return __atomic_load_n(&logger.is_debug, __ATOMIC_RELAXED);
+}
+
+bool log_is_off(void)
+{
+	return __atomic_load_n(&logger.is_off, __ATOMIC_RELAXED);
+}
+
+enum log_format log_get_format(void)
+{
+	return __atomic_load_n(&logger.format, __ATOMIC_RELAXED);
+}
+
+static void write_all(int fd, const char *data, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(fd, data, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return; /* a log that cannot be written to is nobody's crash */
+		data += n;
+		len -= (size_t)n;
+	}
+}
+
+/* One write(2) for a whole batch where the target is a file. */
+static void put_records(char *data, size_t len)
+{
+	size_t at = 0, n_text = 0;
+	struct record r;
+
+	if (logger.kind == TARGET_NONE)
+		return;
+	while (at < len) {
+		memcpy(&r, data + at, sizeof(r));
+		at += sizeof(r);
+		if (logger.kind == TARGET_SYSLOG)
+			syslog(syslog_levels[r.level], "%.*s", (int)r.len - 1,
+			       data + at);
+		else
+			memmove(data + n_text, data + at, r.len);
+		n_text += r.len;
+		at += r.len;
+	}
+	if (logger.kind == TARGET_FD)
+		write_all(logger.fd, data, n_text);
+}
+
+static void put_dropped(uint64_t n)
+{
+	char line[128];
+	char record[sizeof(struct record) + sizeof(line)];
+	struct record r = { .level = LOG_LEVEL_WARNING };
+
+	snprintf(line, sizeof(line), "log: %llu lines lost, the log was too slow\n",
+	         (unsigned long long)n);
+	r.len = (uint32_t)strlen(line);
+	memcpy(record, &r, sizeof(r));
+	memcpy(record + sizeof(r), line, r.len);
+	put_records(record, sizeof(r) + r.len);
+}
+
+static void *writer(void *arg)
+{
+	bool is_stopping;
+
+	(void)arg;
+	do {
+		size_t len;
+		uint64_t n_dropped;
+		char *batch;
+
+		pthread_mutex_lock(&logger.lock);
+		while (logger.n_filled == 0 && !logger.is_stopping)
+			pthread_cond_wait(&logger.wake, &logger.lock);
+		batch = logger.filling;
+		logger.filling = logger.writing;
+		logger.writing = batch;
+		len = logger.n_filled;
+		logger.n_filled = 0;
+		n_dropped = logger.n_dropped;
+		logger.n_dropped = 0;
+		is_stopping = logger.is_stopping;
+		pthread_mutex_unlock(&logger.lock);
+
+		pthread_mutex_lock(&logger.target_lock);
+		put_records(batch, len);
+		if (n_dropped > 0)
+			put_dropped(n_dropped);
+		pthread_mutex_unlock(&logger.target_lock);
+	} while (!is_stopping);
+	return NULL;
+}
+
+static int open_target(const char *target, enum target_kind *ret_kind, int *ret_fd)
+{
+	int fd = STDERR_FILENO;
+
+	if (strcmp(target, "none") == 0) {
+		*ret_kind = TARGET_NONE;
+	} else if (strcmp(target, "syslog") == 0) {
+		openlog("g5x", LOG_PID, LOG_DAEMON);
+		*ret_kind = TARGET_SYSLOG;
+	} else {
+		if (strcmp(target, "stderr") != 0)
+			fd = open(target, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
+			          0640);
+		if (fd < 0)
+			return -errno;
+		*ret_kind = TARGET_FD;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+int log_reopen(const char *target, enum log_format format)
+{
+	enum target_kind kind = TARGET_NONE;
+	int fd = -1, r;
+
+	r = open_target(target, &kind, &fd);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&logger.target_lock);
+	if (logger.fd != STDERR_FILENO)
+		close(logger.fd);
+	logger.fd = fd;
+	logger.kind = kind;
+	pthread_mutex_unlock(&logger.target_lock);
+
+	__atomic_store_n(&logger.format, format, __ATOMIC_RELAXED);
+	__atomic_store_n(&logger.is_off, kind == TARGET_NONE, __ATOMIC_RELAXED);
+	return 0;
+}
+
+int log_start(const char *target, enum log_format format, bool is_debug)
+{
+	int r = log_reopen(target, format);
+
+	if (r < 0)
+		return r;
+	logger.is_debug = is_debug;
+	logger.filling = malloc(QUEUE_SIZE);
+	logger.writing = malloc(QUEUE_SIZE);
+	if (!logger.filling || !logger.writing)
+		return -ENOMEM;
+	logger.is_stopping = false;
+	r = pthread_create(&logger.thread, NULL, writer, NULL);
+	if (r != 0)
+		return -r;
+	pthread_setname_np(logger.thread, "g5x-log");
+	logger.is_started = true;
+	return 0;
+}
+
+void log_stop(void)
+{
+	if (!logger.is_started)
+		return;
+	pthread_mutex_lock(&logger.lock);
+	logger.is_stopping = true;
+	pthread_cond_signal(&logger.wake);
+	pthread_mutex_unlock(&logger.lock);
+	pthread_join(logger.thread, NULL);
+	logger.is_started = false;
+
+	log_reopen("stderr", LOG_FORMAT_TEXT);
+	free(logger.filling);
+	free(logger.writing);
+	logger.filling = logger.writing = NULL;
+}
+
+/* @line ends in a newline. */
+static void queue(enum log_level level, const char *line, size_t len)
+{
+	struct record r = { .len = (uint32_t)len, .level = level };
+
+	if (!logger.is_started) {
+		write_all(STDERR_FILENO, line, len);
+		return;
+	}
+	pthread_mutex_lock(&logger.lock);
+	if (logger.n_filled + sizeof(r) + len > QUEUE_SIZE) {
+		logger.n_dropped++;
+	} else {
+		memcpy(logger.filling + logger.n_filled, &r, sizeof(r));
+		memcpy(logger.filling + logger.n_filled + sizeof(r), line, len);
+		if (logger.n_filled == 0)
+			pthread_cond_signal(&logger.wake);
+		logger.n_filled += sizeof(r) + len;
+	}
+	pthread_mutex_unlock(&logger.lock);
+}
+
+/* "YYYY-MM-DD HH:MM:SS"; local time is worked out once a second, not once a line. */
+const char *log_timestamp(void)
+{
+	static _Thread_local time_t cached;
+	static _Thread_local char text[24];
+	time_t now = time(NULL);
+	struct tm tm;
+
+	if (now != cached) {
+		localtime_r(&now, &tm);
+		strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
+		cached = now;
+	}
+	return text;
+}
+
+/* What peers and files send may end up in a line: no line of theirs in our log. */
+static void make_printable(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			*text = '?';
+}
+
+static int format_json(char *line, size_t size, enum log_level level, const char *text)
+{
+	json_object *record = json_object_new_object();
+	int n;
+
+	json_object_object_add(record, "time", json_object_new_string(log_timestamp()));
+	json_object_object_add(record, "level",
+	                       json_object_new_string(level_names[level]));
+	json_object_object_add(record, "message", json_object_new_string(text));
+	n = snprintf(line, size, "%s\n",
+	             json_object_to_json_string_ext(record, LOG_JSON_FLAGS));
+	json_object_put(record);
+	return n;
+}
+
+static void vlog(enum log_level level, const char *suffix, const char *fmt,
+                 va_list args)
+{
+	char text[LINE_MAX_LEN / 2];
+	char line[LINE_MAX_LEN];
+	size_t len;
+	int n;
+
+	n = vsnprintf(text, sizeof(text), fmt, args);
+	if (n < 0)
+		return;
+	len = strlen(text);
+	snprintf(text + len, sizeof(text) - len, "%s", suffix);
+	make_printable(text);
+
+	if (log_get_format() == LOG_FORMAT_JSON) {
+		n = format_json(line, sizeof(line), level, text);
+	} else {
+		n = snprintf(line, sizeof(line), "%s | %s%s\n", log_timestamp(),
+		             level == LOG_LEVEL_ERROR     ? "error: "
+		             : level == LOG_LEVEL_WARNING ? "warning: "
+		                                          : "",
+		             text);
+	}
+	queue(level, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
+}
+
+void log_at(enum log_level level, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vlog(level, "", fmt, args);
+	va_end(args);
+}
+
+int log_errno(int r, const char *fmt, ...)
+{
+	char suffix[128], reason[96];
+	va_list args;
+
+	snprintf(suffix, sizeof(suffix), ": %s",
+	         strerror_r(-r, reason, sizeof(reason)));
+	va_start(args, fmt);
+	vlog(LOG_LEVEL_ERROR, suffix, fmt, args);
+	va_end(args);
+	return r;
+}
+
+void log_raw(const char *line, size_t len)
+{
+	char copy[LINE_MAX_LEN];
+
+	if (len > sizeof(copy) - 1)
+		len = sizeof(copy) - 1;
+	memcpy(copy, line, len);
+	copy[len] = '\n';
+	queue(LOG_LEVEL_INFO, copy, len + 1);
+}
+
+void log_limited(struct log_limit *limit, enum log_level level, const char *fmt, ...)
+{
+	uint64_t now = clock_ms();
+	uint64_t next = __atomic_load_n(&limit->next_ms, __ATOMIC_RELAXED);
+	uint64_t n_left_out;
+	char suffix[64] = "";
+	va_list args;
+
+	if (now < next ||
+	    !__atomic_compare_exchange_n(&limit->next_ms, &next, now + 1000, false,
+	                                 __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+		__atomic_add_fetch(&limit->n_left_out, 1, __ATOMIC_RELAXED);
+		return;
+	}
+	n_left_out = __atomic_exchange_n(&limit->n_left_out, 0, __ATOMIC_RELAXED);
+	if (n_left_out > 0)
+		snprintf(suffix, sizeof(suffix), " (and %llu more like it)",
+		         (unsigned long long)n_left_out);
+	va_start(args, fmt);
+	vlog(level, suffix, fmt, args);
+	va_end(args);
+}
