@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * relay.h - moving a session's bytes, whatever moves them.
+ *
+ * A datapath is a row of functions. copy (copy.h) reads and writes in the daemon and
+ * is the reference; kernel datapaths are to be further rows, chosen per session, and
+ * fall back to copy.
+ */
+#ifndef G5X_FORWARD_RELAY_H
+#define G5X_FORWARD_RELAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "rules/config.h"
+
+struct session;
+struct worker;
+
+/*
+ * Each returns false when the session was closed meanwhile: its record is then no
+ * longer the caller's.
+ */
+struct relay {
+	/* Both ends are connected; bytes of the client may be waiting already. */
+	bool (*start)(struct worker *w, struct session *s);
+	/* epoll reported @side; the end's flags are up to date. */
+	bool (*on_event)(struct worker *w, struct session *s, int side);
+	/* Another share of work, for a session that asked to be ready. */
+	bool (*on_ready)(struct worker *w, struct session *s);
+};
+
+/** relay_of() - the functions of a session's datapath */
+const struct relay *relay_of(const struct session *s);
+
+/** relay_choose() - what a rule's `datapath` means on this machine */
+enum datapath relay_choose(enum datapath wanted);
+
+#endif /* G5X_FORWARD_RELAY_H */

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * worker.h - one thread of the data plane and all that is its own.
+ *
+ * For the files of forward/ only. Everything in a worker belongs to its thread;
+ * other threads reach it through worker_call().
+ *
+ * One turn of the loop: wait, handle events, give each session with work left
+ * another share (ready), fire timers, do what was asked by worker_call().
+ */
+#ifndef G5X_FORWARD_WORKER_H
+#define G5X_FORWARD_WORKER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/ilist.h"
+#include "base/loop.h"
+#include "base/pool.h"
+#include "base/wheel.h"
+#include "forward/forward.h"
+#include "forward/session.h"
+
+struct match;
+struct rule;
+struct limits;
+
+/* A listening address; one for all workers. Made and freed by the main thread. */
+struct listener {
+	struct addr addr;
+	struct port *ports; /* owned; one for each worker */
+	bool is_kept;       /* while publishing: is in the new configuration too */
+};
+
+/* A worker's own listening socket. */
+struct port {
+	struct source source; /* source.fd is owned; -1 once closed */
+	struct worker *worker;
+	struct listener *listener;
+	const struct match *match; /* of the published configuration */
+	bool is_manage; /* for management clients only: not held back by sessions */
+};
+
+/* What a configuration looks like to workers; immutable once published. */
+struct snapshot {
+	const struct config *config;
+	struct listener **listeners; /* owned array; listeners outlive snapshots */
+	struct match **matches;      /* owned; of listeners[i] */
+	bool *is_manage;             /* owned; is listeners[i] for management only? */
+	size_t n_listeners;
+	const struct rule **rules; /* owned array; by number of the rule's state */
+	size_t n_rules;
+};
+
+/* The servers that a connecting client has tried without success. */
+struct tried {
+	uint32_t *servers; /* owned; numbers of their states */
+	uint32_t n, capacity;
+	uint32_t next_free;
+};
+
+struct worker {
+	struct loop loop;
+	struct wheel wheel; /* one timer for each session, by number */
+	struct pool pool;
+	uint32_t scratch; /* pool number of the buffer that everybody reads into */
+	struct ilist ready;
+	uint64_t now_us, now_ms; /* as of this turn */
+
+	struct session *sessions; /* the table of all workers */
+	struct session_table *table;
+	const struct snapshot *snapshot;
+	struct tried *tried; /* owned; of number n at [n]; [0] is not used */
+	uint32_t n_tried, free_tried;
+
+	/* Accepting stopped for want of file descriptors; tried again then. */
+	bool is_paused;
+	uint64_t resume_ms;
+
+	uint64_t n_closed[CLOSE_N_REASONS]; /* atomic to read */
+
+	unsigned int number;
+	struct forward *forward;
+	struct source wake;
+	pthread_t thread;
+	bool is_stopping;
+
+	/* worker_call(): guarded by forward's lock */
+	void (*call)(struct worker *w, void *arg);
+	void *call_arg;
+} __attribute__((aligned(64)));
+
+/* What all workers share. */
+struct forward {
+	struct forward_options options;
+	struct session_table table;
+	struct limits *limits;
+	uint32_t fd_sessions; /* sessions for which there are file descriptors */
+	struct snapshot *snapshot;
+	struct worker *workers;
+	unsigned int n_workers;
+
+	pthread_mutex_t lock;
+	pthread_cond_t called;
+	unsigned int n_pending; /* workers that have still to do the call */
+};
+
+int worker_start(struct worker *w, struct forward *f, unsigned int number);
+
+/** worker_join() - after a call that set is_stopping; frees what it owns */
+void worker_join(struct worker *w);
+
+/** worker_call() - have every worker run @fn between two turns; returns when all did */
+void worker_call(struct forward *f, void (*fn)(struct worker *w, void *arg), void *arg);
+
+/** worker_rule() - of that state number, as configured now; NULL if it was removed */
+const struct rule *worker_rule(const struct worker *w, uint32_t state);
+
+/** worker_make_ready() - give the session another share before waiting again */
+void worker_make_ready(struct worker *w, uint32_t number);
+void worker_forget_ready(struct worker *w, uint32_t number);
+
+/** worker_number() - of a session record */
+static inline uint32_t worker_number(const struct worker *w, const struct session *s)
+{
+	return (uint32_t)(s - w->sessions);
+}
+
+/** worker_set_idle_timer() - arm for the idle or fin timeout, whichever is next */
+void worker_set_idle_timer(struct worker *w, struct session *s);
+
+#endif /* G5X_FORWARD_WORKER_H */
