@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * format.c - writes rules and configurations.
+ *
+ * Attributes at their defaults are left out, so a file of G5's stays one that G5
+ * reads, and what is left decides whether two rules are the same.
+ */
+#include "rules/format.h"
+
+#include <inttypes.h>
+
+#include "rules/config.h"
+
+#define LINE_END "\r\n"
+
+/* A block of attributes; not opened before it has one, so never empty. */
+struct block {
+	FILE *out;
+	const char *opening;
+	bool is_open;
+};
+
+static void put_name(struct block *b, const char *name)
+{
+	fprintf(b->out, "%s%s", b->is_open ? " " : b->opening, name);
+	b->is_open = true;
+}
+
+static void put_number(struct block *b, const char *name, uint64_t number)
+{
+	put_name(b, name);
+	fprintf(b->out, " %" PRIu64, number);
+}
+
+static void put_text(struct block *b, const char *name, const char *text)
+{
+	put_name(b, name);
+	fprintf(b->out, " %s", text);
+}
+
+static void put_block_end(struct block *b)
+{
+	if (b->is_open)
+		fputs(" )", b->out);
+}
+
+static void put_rule_block(FILE *out, const struct rule *rule)
+{
+	struct block b = { .out = out, .opening = " ( " };
+
+	if (rule->timeout_s)
+		put_number(&b, "timeout", rule->timeout_s);
+	if (rule->connect_timeout_s != RULE_CONNECT_TIMEOUT_S)
+		put_number(&b, "connect_timeout", rule->connect_timeout_s);
+	if (rule->fin_timeout_s != RULE_FIN_TIMEOUT_S)
+		put_number(&b, "fin_timeout", rule->fin_timeout_s);
+	if (rule->moratorium_s)
+		put_number(&b, "moratorium", rule->moratorium_s);
+	if (rule->datapath != DATAPATH_AUTO)
+		put_text(&b, "datapath", datapath_name(rule->datapath));
+	put_block_end(&b);
+}
+
+static void put_client(FILE *out, const struct rule_client *client, bool with_counts)
+{
+	struct block b = { .out = out, .opening = " ( " };
+
+	fprintf(out, " %s", client->text);
+	if (!client->maxclients)
+		return;
+	if (with_counts) {
+		fprintf(out, " ( conntions[%" PRIu64 "/%" PRIu64 "] )",
+		        __atomic_load_n(&client->state->n_sessions, __ATOMIC_RELAXED),
+		        client->maxclients);
+		return;
+	}
+	put_number(&b, "maxclients", client->maxclients);
+	put_block_end(&b);
+}
+
+static void put_server(FILE *out, const struct rule_server *server)
+{
+	struct block b = { .out = out, .opening = " ( " };
+
+	fprintf(out, " %s", server->text);
+	if (server->weight != 1)
+		put_number(&b, "weight", server->weight);
+	if (server->maxconns)
+		put_number(&b, "maxconns", server->maxconns);
+	put_block_end(&b);
+}
+
+void format_rule(FILE *out, const struct rule *rule, bool with_counts)
+{
+	fprintf(out, "%s %s", rule->id, rule_mode_name(rule->mode));
+	put_rule_block(out, rule);
+	for (size_t i = 0; i < rule->n_clients; i++)
+		put_client(out, &rule->clients[i], with_counts);
+	fputs(" -", out);
+	for (size_t i = 0; i < rule->n_forwards; i++)
+		fprintf(out, " %s", rule->forwards[i].text);
+	if (rule->mode != RULE_MODE_G)
+		fputs(" >", out);
+	for (size_t i = 0; i < rule->n_servers; i++)
+		put_server(out, &rule->servers[i]);
+	fputs(" ;", out);
+}
+
+static void put_global_block(FILE *out, const struct config *c)
+{
+	struct block b = { .out = out, .opening = "( " };
+
+	if (c->maxsessions_per_ip)
+		put_number(&b, "maxsessions_per_ip", c->maxsessions_per_ip);
+	if (c->has_workers)
+		put_number(&b, "workers", c->workers);
+	if (c->has_log)
+		put_text(&b, "log", c->log_target);
+	if (c->has_log_format)
+		put_text(&b, "log_format",
+		         c->log_format == LOG_FORMAT_JSON ? "json" : "text");
+	if (c->has_grace)
+		put_number(&b, "grace", c->grace_s);
+	put_block_end(&b);
+	if (b.is_open)
+		fputs(LINE_END, out);
+}
+
+void format_config(FILE *out, const struct config *config)
+{
+	put_global_block(out, config);
+	for (size_t i = 0; i < config->n_lines; i++) {
+		const struct config_line *line = &config->lines[i];
+
+		if (line->rule)
+			format_rule(out, line->rule, false);
+		if (line->rule && line->comment)
+			fputc(' ', out);
+		if (line->comment)
+			fputs(line->comment, out);
+		fputs(LINE_END, out);
+	}
+}

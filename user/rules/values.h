@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * values.h - the kinds of values that attributes have.
+ *
+ * Private to attributes.c and values.c. Each reader checks one value and stores it,
+ * or reports it and stores nothing.
+ */
+#ifndef G5X_RULES_VALUES_H
+#define G5X_RULES_VALUES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "rules/attributes.h"
+#include "rules/lexer.h"
+
+/* A block of attributes being read. */
+struct block {
+	enum attribute_scope scope;
+	void *target; /* the structure of the scope */
+	struct line *line;
+	struct diag_list *diags;
+};
+
+/* One row of the table. */
+struct attribute {
+	const char *name;
+	enum attribute_scope scope;
+	void (*read)(struct block *b, const struct attribute *a,
+	             const struct token *value);
+	size_t offset, size; /* the member it sets */
+	size_t flag_offset; /* the bool that says the file names it, or VALUE_NO_FLAG */
+	uint64_t max;       /* of a number */
+	bool is_clamped;    /* numbers outside are usual, and mean no limit */
+	const char *const *words; /* of a choice, by value, up to NULL */
+	const char *unit;         /* for messages */
+};
+
+#define VALUE_NO_FLAG SIZE_MAX
+
+static inline enum diag_code block_code(const struct block *b)
+{
+	return b->scope == ATTRIBUTE_SERVER ? DIAG_BAD_SERVER : DIAG_ATTRIBUTE;
+}
+
+#define block_report(b, span, expected, ...) \
+	diag_add((b)->diags, DIAG_ERROR, block_code(b), span, expected, __VA_ARGS__)
+
+/** value_read_lenient() - a number as G5's atol() takes it, with a warning */
+void value_read_lenient(struct block *b, const struct attribute *a,
+                        const struct token *value);
+
+/** value_read_strict() - digits only, from 0 to the row's max */
+void value_read_strict(struct block *b, const struct attribute *a,
+                       const struct token *value);
+
+/** value_read_choice() - one of the row's words; stores its position */
+void value_read_choice(struct block *b, const struct attribute *a,
+                       const struct token *value);
+
+/** value_read_log_target() - one of the row's words, or a path */
+void value_read_log_target(struct block *b, const struct attribute *a,
+                           const struct token *value);
+
+#endif /* G5X_RULES_VALUES_H */
