@@ -294,12 +294,12 @@ static void quit_ends_the_session_without_a_word(void **state)
 	assert_true(p->manage.is_ended);
 }
 
-static void help_starts_with_the_eight_lines_of_g5(void **state)
+static void help_has_the_eight_lines_of_g5(void **state)
 {
 	assert_string_equal(answer(*state, "?"),
 	                    "ver\r\nlist rules\r\nadd rule ...\r\nmodify rule ...\r\n"
-	                    "remove rule ...\r\ndump rule\r\nlist forwards\r\nquit\r\n"
-	                    "dump rules\r\nclean forwards\r\n> ");
+	                    "remove rule ...\r\ndump rule (spelt: dump rules)\r\n"
+	                    "list forwards (also: clean forwards)\r\nquit\r\n> ");
 }
 
 static void ver_has_the_fields_of_g5(void **state)
@@ -522,7 +522,7 @@ int main(int argc, char **argv)
 		        a_client_of_two_rules, gone),
 		cmocka_unit_test_setup_teardown(quit_ends_the_session_without_a_word,
 		                                a_client_of_two_rules, gone),
-		cmocka_unit_test_setup_teardown(help_starts_with_the_eight_lines_of_g5,
+		cmocka_unit_test_setup_teardown(help_has_the_eight_lines_of_g5,
 		                                a_client_of_two_rules, gone),
 		cmocka_unit_test_setup_teardown(ver_has_the_fields_of_g5,
 		                                a_client_of_two_rules, gone),

@@ -39,11 +39,11 @@ static const struct config *config_of(const struct invocation *i)
 
 static enum command_result show_help(struct invocation *i)
 {
-	/* The first eight as in G5, with its `dump rule`. */
+	/* G5's eight lines, scripts may count them; what it forgot is at their ends. */
 	fputs("ver" LINE_END "list rules" LINE_END "add rule ..." LINE_END
-	      "modify rule ..." LINE_END "remove rule ..." LINE_END "dump rule" LINE_END
-	      "list forwards" LINE_END "quit" LINE_END "dump rules" LINE_END
-	      "clean forwards" LINE_END,
+	      "modify rule ..." LINE_END "remove rule ..." LINE_END
+	      "dump rule (spelt: dump rules)" LINE_END
+	      "list forwards (also: clean forwards)" LINE_END "quit" LINE_END,
 	      i->out);
 	return COMMAND_DONE;
 }
