@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.peers import connect, listen, read_all
+from lib.peers import connect, is_refused, listen, read_all
 from lib.wait import LIMIT_S, wait_until
 
 WEB = "127.0.0.1:8080"
@@ -50,14 +50,6 @@ def get(path):
         return read_all(client).decode().rpartition("\r\n")[2]
 
 
-def is_refused():
-    try:
-        connect(WEB).close()
-    except ConnectionRefusedError:
-        return True
-    return False
-
-
 def test_demo_servers_take_turns(demo):
     demo.wait_until_ready()
     assert [get(f"/{n}") for n in range(4)] == [
@@ -74,14 +66,14 @@ def test_demo_ends_with_status_0_and_takes_its_rule_file_along(demo):
     assert rule_file.exists()
     assert demo.end(signal.SIGTERM) == 0
     assert not rule_file.exists()
-    assert is_refused()
+    assert is_refused(WEB)
 
 
 def test_g5x_ends_when_the_demo_is_killed(demo):
     demo.wait_until_ready()
     rule_file = demo.rule_file()
     demo.end(signal.SIGKILL)
-    wait_until(is_refused, "g5x has ended")
+    wait_until(lambda: is_refused(WEB), "g5x has ended")
     rule_file.unlink()
 
 

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""Each network test has a namespace of its own, so every address in it is free.
+
+ - g5x: a daemon, not started yet. When the test is over it is stopped, and must have
+   ended with status 0: a crash, a leak or a sanitizer's finding fails whatever test it
+   happened in. Its log is shown when the test failed.
+ - serve: starts servers; closed with the test, which fails if one of them did.
+ - session: a client and a server socket with the daemon between them.
+"""
+import contextlib
+
+import pytest
+
+from lib.daemon import FORWARD, Daemon
+from lib.namespace import Namespace
+from lib.peers import Blackhole, Server, address_of, connect, listen, named
+
+LOG_LINES = 40
+
+
+@pytest.fixture(autouse=True)
+def namespace():
+    with Namespace() as own:
+        yield own
+
+
+@pytest.fixture
+def daemons(namespace, build, datapath, tmp_path):
+    """For tests with more than one daemon: makes them."""
+    made = []
+
+    def make():
+        folder = tmp_path / str(len(made))
+        folder.mkdir()
+        made.append(Daemon(build / "g5x", folder, datapath))
+        return made[-1]
+
+    yield make
+    statuses = [end(daemon) for daemon in made]
+    assert statuses == [0 for _ in made], "g5x did not end well"
+
+
+@pytest.fixture
+def g5x(daemons):
+    return daemons()
+
+
+def end(daemon):
+    """Exit status, or 0 if it was not started or the test has waited for its end."""
+    try:
+        if daemon.process is None or daemon.process.returncode is not None:
+            return 0
+        return daemon.stop()
+    finally:
+        daemon.kill()
+        lines = daemon.log().splitlines()
+        print(f"--- the last of {len(lines)} lines of {daemon.log_file} ---")
+        print("\n".join(lines[-LOG_LINES:]))
+
+
+@pytest.fixture
+def serve(namespace):
+    """serve(function) -> Server"""
+    with contextlib.ExitStack() as servers:
+
+        def start(*arguments, **options):
+            server = Server(*arguments, **options)
+            servers.callback(server.close)
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def abc(serve):
+    """Three servers that send their names: A, B and C."""
+    return [serve(named(name)) for name in "ABC"]
+
+
+@pytest.fixture
+def blackhole(namespace):
+    """A server whose connects hang."""
+    with contextlib.closing(Blackhole()) as hole:
+        yield hole
+
+
+@pytest.fixture
+def is_sanitized(build):
+    return Daemon(build / "g5x", "", "").is_sanitized()
+
+
+@pytest.fixture
+def session(g5x):
+    """session() -> client and server sockets, connected through the daemon.
+
+    The first call starts it, with what Daemon.forward() takes. receive_buffer is that
+    of both sockets.
+    """
+    with contextlib.ExitStack() as sockets:
+        listeners = []
+
+        def open_session(receive_buffer=None, **rule):
+            if not listeners:
+                listener = listen(receive_buffer=receive_buffer)
+                listeners.append(sockets.enter_context(listener))
+                g5x.forward(address_of(listener), **rule)
+            client = connect(FORWARD, receive_buffer=receive_buffer)
+            sockets.enter_context(client)
+            server = sockets.enter_context(listeners[0].accept()[0])
+            return client, server
+
+        yield open_session

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""Sessions that are silent for too long end, and no others."""
+import time
+
+import pytest
+
+from lib.daemon import FORWARD
+from lib.peers import (
+    connect,
+    half_close,
+    is_silent,
+    named,
+    read_all,
+    read_exactly,
+    read_to_end,
+)
+
+WAYS = ["to the server", "to the client"]
+
+
+def test_idle_session_is_reset_on_both_sides(session, g5x):
+    start = time.monotonic()
+    client, server = session(timeout=1)
+    assert read_to_end(client) == (b"", "RST")
+    assert time.monotonic() - start >= 1
+    assert read_to_end(server) == (b"", "RST")
+    g5x.wait_for_log('reason="idle timeout"')
+
+
+def test_without_a_timeout_an_idle_session_stays(session):
+    client, server = session()
+    time.sleep(2)
+    assert is_silent(client)
+    client.sendall(b"still here")
+    assert read_exactly(server, 10) == b"still here"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_traffic_in_one_direction_keeps_a_session_open(session, way):
+    client, server = session(timeout=1)
+    source, sink = (client, server) if way == "to the server" else (server, client)
+    for _ in range(12):
+        time.sleep(0.25)
+        source.sendall(b"x")
+        assert read_exactly(sink, 1) == b"x"
+    assert is_silent(source)
+
+
+def test_bytes_that_nobody_reads_do_not_keep_a_session_open(session, g5x):
+    """The server stops reading; the client's bytes wait, nothing moves."""
+    client, server = session(timeout=1, receive_buffer=32 << 10)
+    client.setblocking(False)
+    with pytest.raises(ConnectionResetError):
+        while True:
+            try:
+                client.send(bytes(65536))
+            except BlockingIOError:
+                time.sleep(0.05)
+    assert read_to_end(server)[1] == "RST"
+    g5x.wait_for_log('reason="idle timeout"')
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_half_closed_session_ends_after_fin_timeout(session, g5x, way):
+    client, server = session(fin_timeout=1)
+    ends, silent = (client, server) if way == "to the server" else (server, client)
+    start = time.monotonic()
+    half_close(ends)
+    assert read_all(silent) == b""
+    assert read_to_end(ends) == (b"", "RST")
+    assert time.monotonic() - start >= 1
+    g5x.wait_for_log('reason="fin timeout"')
+
+
+def test_traffic_after_a_half_close_keeps_a_session_open(session):
+    client, server = session(fin_timeout=1)
+    half_close(client)
+    for _ in range(12):
+        time.sleep(0.25)
+        server.sendall(b"x")
+        assert read_exactly(client, 1) == b"x"
+    server.close()
+    assert read_all(client) == b""
+
+
+def test_fin_timeout_is_not_for_sessions_that_are_open_on_both_sides(session):
+    client, server = session(fin_timeout=1)
+    time.sleep(2)
+    client.sendall(b"still here")
+    assert read_exactly(server, 10) == b"still here"
+
+
+def test_shorter_of_both_timeouts_counts_after_a_half_close(session, g5x):
+    client, server = session(timeout=1, fin_timeout=3600)
+    half_close(client)
+    assert read_all(server) == b""
+    assert read_to_end(client) == (b"", "RST")
+    g5x.wait_for_log('reason="idle timeout"')
+
+
+def test_timeout_is_not_the_connect_timeout(g5x, blackhole, serve):
+    """G5 died here."""
+    g5x.forward(blackhole, serve(named("A")), mode="MS", timeout=1, connect_timeout=2)
+    with connect(FORWARD) as client:
+        assert read_exactly(client, 1) == b"A"
+
+
+def test_idle_management_client_is_closed(g5x):
+    g5x.start(g5x.rule("admin", "G", FORWARD, timeout=1))
+    start = time.monotonic()
+    with connect(FORWARD) as client:
+        assert read_all(client) == b"> "
+    assert time.monotonic() - start >= 1
+
+
+def test_management_client_that_asks_now_and_then_stays(g5x):
+    g5x.start(g5x.rule("admin", "G", FORWARD, timeout=1))
+    with connect(FORWARD) as client:
+        assert read_exactly(client, 2) == b"> "
+        for _ in range(8):
+            time.sleep(0.25)
+            client.sendall(b"\r\n")
+            assert read_exactly(client, 2) == b"> "
