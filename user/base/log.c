@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 
 #define QUEUE_SIZE (1U << 20)
 #define LINE_MAX_LEN 4096
@@ -86,6 +87,38 @@ enum log_format log_get_format(void)
 	return __atomic_load_n(&logger.format, __ATOMIC_RELAXED);
 }
 
+static int format_json(char *line, size_t size, enum log_level level, char *text)
+{
+	json_object *record = json_object_new_object();
+	int n;
+
+	utf8_clean(text);
+	json_object_object_add(record, "time", json_object_new_string(log_timestamp()));
+	json_object_object_add(record, "level",
+	                       json_object_new_string(level_names[level]));
+	json_object_object_add(record, "message", json_object_new_string(text));
+	n = snprintf(line, size, "%s\n",
+	             json_object_to_json_string_ext(record, LOG_JSON_FLAGS));
+	json_object_put(record);
+	return n;
+}
+
+/* Return: its length; it ends in a newline. */
+static size_t format_line(char *line, size_t size, enum log_level level, char *text)
+{
+	int n;
+
+	if (log_get_format() == LOG_FORMAT_JSON)
+		n = format_json(line, size, level, text);
+	else
+		n = snprintf(line, size, "%s | %s%s\n", log_timestamp(),
+		             level == LOG_LEVEL_ERROR     ? "error: "
+		             : level == LOG_LEVEL_WARNING ? "warning: "
+		                                          : "",
+		             text);
+	return (size_t)n < size ? (size_t)n : size - 1;
+}
+
 static void write_all(int fd, const char *data, size_t len)
 {
 	while (len > 0) {
@@ -125,15 +158,15 @@ static void put_records(char *data, size_t len)
 
 static void put_dropped(uint64_t n)
 {
-	char line[128];
-	char record[sizeof(struct record) + sizeof(line)];
+	char text[96];
+	char record[sizeof(struct record) + 256];
 	struct record r = { .level = LOG_LEVEL_WARNING };
 
-	snprintf(line, sizeof(line), "log: %llu lines lost, the log was too slow\n",
+	snprintf(text, sizeof(text), "log: %llu lines lost, the log was too slow",
 	         (unsigned long long)n);
-	r.len = (uint32_t)strlen(line);
+	r.len = (uint32_t)format_line(record + sizeof(r), sizeof(record) - sizeof(r),
+	                              LOG_LEVEL_WARNING, text);
 	memcpy(record, &r, sizeof(r));
-	memcpy(record + sizeof(r), line, r.len);
 	put_records(record, sizeof(r) + r.len);
 }
 
@@ -226,7 +259,9 @@ int log_start(const char *target, enum log_format format, bool is_debug)
 	if (r != 0)
 		return -r;
 	pthread_setname_np(logger.thread, "g5x-log");
+	pthread_mutex_lock(&logger.lock);
 	logger.is_started = true;
+	pthread_mutex_unlock(&logger.lock);
 	return 0;
 }
 
@@ -236,10 +271,10 @@ void log_stop(void)
 		return;
 	pthread_mutex_lock(&logger.lock);
 	logger.is_stopping = true;
+	logger.is_started = false; /* nothing is queued that nobody would write */
 	pthread_cond_signal(&logger.wake);
 	pthread_mutex_unlock(&logger.lock);
 	pthread_join(logger.thread, NULL);
-	logger.is_started = false;
 
 	log_reopen("stderr", LOG_FORMAT_TEXT);
 	free(logger.filling);
@@ -252,11 +287,12 @@ static void queue(enum log_level level, const char *line, size_t len)
 {
 	struct record r = { .len = (uint32_t)len, .level = level };
 
+	pthread_mutex_lock(&logger.lock);
 	if (!logger.is_started) {
+		pthread_mutex_unlock(&logger.lock);
 		write_all(STDERR_FILENO, line, len);
 		return;
 	}
-	pthread_mutex_lock(&logger.lock);
 	if (logger.n_filled + sizeof(r) + len > QUEUE_SIZE) {
 		logger.n_dropped++;
 	} else {
@@ -293,26 +329,12 @@ static void make_printable(char *text)
 			*text = '?';
 }
 
-static int format_json(char *line, size_t size, enum log_level level, const char *text)
-{
-	json_object *record = json_object_new_object();
-	int n;
-
-	json_object_object_add(record, "time", json_object_new_string(log_timestamp()));
-	json_object_object_add(record, "level",
-	                       json_object_new_string(level_names[level]));
-	json_object_object_add(record, "message", json_object_new_string(text));
-	n = snprintf(line, size, "%s\n",
-	             json_object_to_json_string_ext(record, LOG_JSON_FLAGS));
-	json_object_put(record);
-	return n;
-}
-
 static void vlog(enum log_level level, const char *suffix, const char *fmt,
                  va_list args)
 {
 	char text[LINE_MAX_LEN / 2];
-	char line[LINE_MAX_LEN];
+	/* JSON doubles quotes and backslashes, and a cut record would not be one. */
+	char line[LINE_MAX_LEN + 128];
 	size_t len;
 	int n;
 
@@ -323,16 +345,7 @@ static void vlog(enum log_level level, const char *suffix, const char *fmt,
 	snprintf(text + len, sizeof(text) - len, "%s", suffix);
 	make_printable(text);
 
-	if (log_get_format() == LOG_FORMAT_JSON) {
-		n = format_json(line, sizeof(line), level, text);
-	} else {
-		n = snprintf(line, sizeof(line), "%s | %s%s\n", log_timestamp(),
-		             level == LOG_LEVEL_ERROR     ? "error: "
-		             : level == LOG_LEVEL_WARNING ? "warning: "
-		                                          : "",
-		             text);
-	}
-	queue(level, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
+	queue(level, line, format_line(line, sizeof(line), level, text));
 }
 
 void log_at(enum log_level level, const char *fmt, ...)

@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-/* pool.c - see pool.h. Numbers on the free stack may have no memory any more. */
+/*
+ * pool.c - see pool.h.
+ *
+ * I1: the top n_kept numbers of the free stack have memory, those below have none: so
+ *     what is kept is lent first.
+ */
 #include "base/pool.h"
 
 #include <assert.h>
@@ -64,11 +69,14 @@ void pool_return(struct pool *p, uint32_t number)
 	assert(number <= p->n_buffers && p->n_free < p->n_buffers);
 	if (p->n_kept < POOL_KEPT) {
 		p->n_kept++;
-	} else {
-		free(p->buffers[number]);
-		p->buffers[number] = NULL;
+		p->free[p->n_free++] = number;
+		return;
 	}
-	p->free[p->n_free++] = number;
+	free(p->buffers[number]);
+	p->buffers[number] = NULL;
+	p->free[p->n_free] = p->free[p->n_free - p->n_kept]; /* I1 */
+	p->free[p->n_free - p->n_kept] = number;
+	p->n_free++;
 }
 
 uint32_t pool_n_lent(const struct pool *p)

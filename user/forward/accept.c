@@ -82,8 +82,8 @@ static void init_session(struct worker *w, struct session *s, const struct port 
 	s->client_addr = *addr;
 	s->listener_addr = port->listener->addr;
 	s->datapath = relay_choose(rule->datapath);
-	s->timeout_ms = rule->timeout_s * 1000;
-	s->fin_timeout_ms = rule->fin_timeout_s * 1000;
+	s->timeout_s = rule->timeout_s;
+	s->fin_timeout_s = rule->fin_timeout_s;
 	s->rule = rule->state->state.index;
 	s->rule_version = rule->version;
 	s->measures_response = rule->mode == RULE_MODE_RT;

@@ -98,6 +98,13 @@ static void set_deadline(struct worker *w, struct session *s, uint64_t deadline_
 		wheel_set(&w->wheel, worker_number(w, s), deadline_ms);
 }
 
+/* No client that may have left keeps its place for long. */
+static void limit_wait(struct worker *w, struct session *s)
+{
+	if (may_have_left(s) && s->deadline_ms > w->now_ms + LEFT_GRACE_MS)
+		set_deadline(w, s, w->now_ms + LEFT_GRACE_MS);
+}
+
 /* Open a socket to s->server_addr and start connecting. Return: 0 or -errno. */
 static int open_server(struct worker *w, struct session *s)
 {
@@ -186,6 +193,7 @@ static bool pick_server(struct worker *w, struct session *s)
 		set_deadline(w, s, w->now_ms + rule->connect_timeout_s * 1000ULL);
 	else
 		set_deadline(w, s, NO_DEADLINE);
+	limit_wait(w, s);
 	return true;
 }
 
@@ -211,7 +219,8 @@ void connect_start(struct worker *w, struct session *s)
 
 static void try_next(struct worker *w, struct session *s, int r)
 {
-	if (may_have_left(s)) {
+	/* What is over is the client's grace, not the server's time. */
+	if (r == -ETIMEDOUT && may_have_left(s)) {
 		session_close(w, s, CLOSE_CLIENT_LEFT);
 		return;
 	}
@@ -254,8 +263,7 @@ static void on_client_event(struct worker *w, struct session *s)
 		session_close(w, s, CLOSE_CLIENT_LEFT);
 		return;
 	}
-	if (may_have_left(s) && s->deadline_ms > w->now_ms + LEFT_GRACE_MS)
-		set_deadline(w, s, w->now_ms + LEFT_GRACE_MS);
+	limit_wait(w, s);
 }
 
 void connect_on_event(struct worker *w, struct session *s, int side)

@@ -16,7 +16,7 @@
  *     flow->len > 0.
  * I2: shutdown(destination) only when has_eof and flow->len == 0.
  * I3: a reset of one end reaches the other as a reset, after the bytes that were
- *     readable before it.
+ *     readable before it and that the other takes at once.
  */
 #include "forward/copy.h"
 
@@ -78,8 +78,12 @@ static ssize_t send_some(struct session *s, int to, const char *data, size_t len
 	if (!s->end[to].is_writable)
 		return 0;
 	n = send(s->end[to].fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (n < 0 && !would_block())
+	if (n < 0 && !would_block()) {
+		/* An error is told once: after this one a read says 0, as it does at a
+		 * FIN. EPIPE is for a reset that came after the FIN. */
+		s->end[to].is_cut = errno != EPIPE;
 		return -errno;
+	}
 	if (n < 0 || (size_t)n < len)
 		s->end[to].is_writable = false;
 	return n < 0 ? 0 : n;
@@ -94,7 +98,11 @@ static enum pump_result flush(struct worker *w, struct session *s, int from)
 
 	if (n < 0)
 		return PUMP_DEST_DEAD;
+	if (n == 0)
+		return PUMP_WAIT;
 	note_bytes(w, s, from, (size_t)n);
+	if (s->measures_response && from == CLIENT)
+		measure_response(s, from);
 	f->offset += (uint32_t)n;
 	f->len -= (uint32_t)n;
 	if (f->len > 0)
@@ -129,7 +137,7 @@ static enum pump_result read_and_send(struct worker *w, struct session *s, int f
 	ssize_t n = recv(src->fd, scratch, w->pool.buffer_size, MSG_DONTWAIT);
 	ssize_t n_sent;
 
-	if (n < 0 && !would_block())
+	if ((n < 0 && !would_block()) || (n == 0 && src->is_cut))
 		return PUMP_SOURCE_DEAD;
 	if (n <= 0) {
 		src->is_readable = false;
@@ -160,7 +168,9 @@ static enum pump_result end_direction(struct worker *w, struct session *s, int f
 	struct session_flow *f = &s->flow[from];
 
 	assert(f->has_eof && f->len == 0); /* I2 */
-	if (shutdown(s->end[!from].fd, SHUT_WR) < 0 && errno != ENOTCONN)
+	/* When the other direction is over too, the close that follows says it. */
+	if (!s->flow[!from].has_ended && shutdown(s->end[!from].fd, SHUT_WR) < 0 &&
+	    errno != ENOTCONN)
 		return PUMP_DEST_DEAD;
 	f->has_ended = true;
 	s->last_active_ms = w->now_ms;
@@ -198,9 +208,8 @@ static enum pump_result copy_pump(struct worker *w, struct session *s, int from)
  */
 static bool bury(struct worker *w, struct session *s, int dead)
 {
-	struct session_end *end = &s->end[dead];
-
-	end->is_readable = true;
+	s->end[dead].is_readable = s->end[dead].has_hangup = true; /* read to its end */
+	s->end[!dead].is_writable = true; /* epoll may not have said so yet */
 	while (copy_pump(w, s, dead) == PUMP_MORE)
 		;
 	session_close(w, s, dead == CLIENT ? CLOSE_CLIENT_RESET : CLOSE_SERVER_RESET);
@@ -227,7 +236,9 @@ static bool work(struct worker *w, struct session *s, int from)
 {
 	switch (copy_pump(w, s, from)) {
 	case PUMP_WAIT:
-		return true;
+		/* Its last bytes wait for a peer that may never take them. */
+		return !s->end[from].has_error || s->flow[from].len == 0 ||
+		       bury(w, s, from);
 	case PUMP_MORE:
 		worker_make_ready(w, worker_number(w, s));
 		return true;

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "rules/config.h"
 #include "rules/state.h"
 
@@ -55,8 +56,7 @@ static void write_text(const struct session *s, const char *reason, uint64_t now
 
 static void add_text(json_object *o, const char *name, const char *text)
 {
-	json_object_object_add(o, name,
-	                       strcmp(text, "-") ? json_object_new_string(text) : NULL);
+	json_object_object_add(o, name, json_object_new_string(text));
 }
 
 static void add_ms(json_object *o, const char *name, const struct session *s,
@@ -74,16 +74,21 @@ static void add_ms(json_object *o, const char *name, const struct session *s,
 static void write_json(const struct session *s, const char *reason, uint64_t now_us)
 {
 	json_object *o = json_object_new_object();
-	char text[ADDR_TEXT_LEN];
+	char text[ADDR_TEXT_LEN], id[RULE_ID_MAX + 1];
 	size_t len;
 	const char *line;
 
 	add_text(o, "time", log_timestamp());
 	add_text(o, "event", "session");
-	add_text(o, "rule", rule_id(s));
+	snprintf(id, sizeof(id), "%s", rule_id(s));
+	utf8_clean(id);
+	add_text(o, "rule", id);
 	add_text(o, "client", addr_format(&s->client_addr, text));
 	add_text(o, "listener", addr_format(&s->listener_addr, text));
-	add_text(o, "server", server_text(s, text));
+	if (s->server_addr.sa.sa_family == AF_UNSPEC)
+		json_object_object_add(o, "server", NULL);
+	else
+		add_text(o, "server", addr_format(&s->server_addr, text));
 	json_object_object_add(o, "in",
 	                       json_object_new_uint64(s->flow[CLIENT].n_bytes));
 	json_object_object_add(o, "out",

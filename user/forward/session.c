@@ -103,7 +103,7 @@ void session_table_fini(struct session_table *t)
 
 uint32_t session_alloc(struct session_table *t, unsigned int worker)
 {
-	uint32_t number = 0, generation;
+	uint32_t number = 0;
 	struct session *s;
 
 	pthread_mutex_lock(&t->lock);
@@ -120,13 +120,14 @@ uint32_t session_alloc(struct session_table *t, unsigned int worker)
 		return 0;
 
 	s = &t->sessions[number];
-	generation = s->generation;
-	memset(s, 0, sizeof(*s));
-	s->worker = (uint16_t)worker;
+	/* Not zeroed as a whole: in between it would seem to be of worker 0, which may
+	 * be looking for its own right now. */
+	__atomic_store_n(&s->worker, (uint16_t)worker, __ATOMIC_RELAXED);
+	s->datapath = 0;
+	memset(s->end, 0, sizeof(*s) - offsetof(struct session, end));
 	s->end[CLIENT].fd = s->end[SERVER].fd = -1;
-	s->state = SESSION_FREE;
 	session_set_state(t, number, SESSION_ACCEPTED);
-	__atomic_store_n(&s->generation, generation + 1, __ATOMIC_RELEASE); /* odd */
+	__atomic_store_n(&s->generation, s->generation + 1, __ATOMIC_RELEASE); /* odd */
 	return number;
 }
 

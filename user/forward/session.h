@@ -75,6 +75,7 @@ struct session_end {
 	bool has_hangup; /* peer's FIN was seen by epoll: read on until 0 */
 	bool has_error;  /* epoll said so: reads fail once what came before is read */
 	bool is_urgent;  /* out-of-band data came: short reads prove nothing */
+	bool is_cut;     /* a send told of its reset: a read of 0 is no FIN */
 };
 
 /* Bytes that arrive at one end and must leave by the other. */
@@ -101,8 +102,8 @@ struct session {
 
 	uint64_t last_active_ms; /* a byte moved, or a state changed */
 	uint64_t deadline_ms;    /* ACCEPTED, CONNECTING: give up this try */
-	uint32_t timeout_ms;     /* 0: none; copies of the rule's at accept */
-	uint32_t fin_timeout_ms;
+	uint32_t timeout_s;      /* 0: none; copies of the rule's at accept */
+	uint32_t fin_timeout_s;
 	uint64_t request_us; /* RT: last byte to the server; 0: no answer awaited */
 
 	/* the books */

@@ -46,21 +46,21 @@ const struct rule *worker_rule(const struct worker *w, uint32_t state)
 /* ---- timers ---------------------------------------------------------------- */
 
 /* How long @s may be silent, and what it is then; 0: for ever. */
-static uint32_t silence_ms(const struct session *s, enum close_reason *ret_reason)
+static uint64_t silence_ms(const struct session *s, enum close_reason *ret_reason)
 {
 	*ret_reason = CLOSE_IDLE_TIMEOUT;
-	if (s->state != SESSION_RELAYING && s->fin_timeout_ms > 0 &&
-	    (s->timeout_ms == 0 || s->fin_timeout_ms < s->timeout_ms)) {
+	if (s->state != SESSION_RELAYING && s->fin_timeout_s > 0 &&
+	    (s->timeout_s == 0 || s->fin_timeout_s < s->timeout_s)) {
 		*ret_reason = CLOSE_FIN_TIMEOUT;
-		return s->fin_timeout_ms;
+		return s->fin_timeout_s * 1000ULL;
 	}
-	return s->timeout_ms;
+	return s->timeout_s * 1000ULL;
 }
 
 void worker_set_idle_timer(struct worker *w, struct session *s)
 {
 	enum close_reason reason;
-	uint32_t ms = silence_ms(s, &reason);
+	uint64_t ms = silence_ms(s, &reason);
 
 	if (ms > 0)
 		wheel_set(&w->wheel, worker_number(w, s), s->last_active_ms + ms);
@@ -77,7 +77,7 @@ static void on_timer(void *ctx, uint32_t number)
 	struct worker *w = ctx;
 	struct session *s = &w->sessions[number];
 	enum close_reason reason;
-	uint32_t ms;
+	uint64_t ms;
 
 	if (s->state == SESSION_ACCEPTED || s->state == SESSION_CONNECTING) {
 		connect_on_timer(w, s);
@@ -180,17 +180,21 @@ static void on_wake(struct source *source, uint32_t events)
 	pthread_mutex_unlock(&w->forward->lock);
 }
 
+void worker_turn(struct worker *w)
+{
+	loop_turn(&w->loop, wait_ms(w), read_clock);
+	run_ready(w);
+	wheel_run(&w->wheel, w->now_ms, on_timer, w);
+	if (w->is_paused && w->now_ms >= w->resume_ms)
+		accept_resume(w);
+}
+
 static void *run(void *arg)
 {
 	struct worker *w = arg;
 
-	while (!w->is_stopping) {
-		loop_turn(&w->loop, wait_ms(w), read_clock);
-		run_ready(w);
-		wheel_run(&w->wheel, w->now_ms, on_timer, w);
-		if (w->is_paused && w->now_ms >= w->resume_ms)
-			accept_resume(w);
-	}
+	while (!w->is_stopping)
+		worker_turn(w);
 	return NULL;
 }
 
@@ -224,7 +228,7 @@ static int start_thread(struct worker *w)
 	return 0;
 }
 
-static void free_resources(struct worker *w)
+void worker_fini(struct worker *w)
 {
 	for (uint32_t i = 1; i <= w->n_tried; i++)
 		free(w->tried[i].servers);
@@ -235,7 +239,7 @@ static void free_resources(struct worker *w)
 		close(w->wake.fd);
 }
 
-int worker_start(struct worker *w, struct forward *f, unsigned int number)
+int worker_init(struct worker *w, struct forward *f, unsigned int number)
 {
 	int r;
 
@@ -267,15 +271,25 @@ int worker_start(struct worker *w, struct forward *f, unsigned int number)
 		r = -errno;
 	else
 		r = loop_add(&w->loop, &w->wake, EPOLLIN);
-	if (r == 0)
-		r = start_thread(w);
 	if (r < 0)
-		free_resources(w);
+		worker_fini(w);
+	return r;
+}
+
+int worker_start(struct worker *w, struct forward *f, unsigned int number)
+{
+	int r = worker_init(w, f, number);
+
+	if (r < 0)
+		return r;
+	r = start_thread(w);
+	if (r < 0)
+		worker_fini(w);
 	return r;
 }
 
 void worker_join(struct worker *w)
 {
 	pthread_join(w->thread, NULL);
-	free_resources(w);
+	worker_fini(w);
 }

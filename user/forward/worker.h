@@ -39,6 +39,7 @@ struct port {
 	struct worker *worker;
 	struct listener *listener;
 	const struct match *match; /* of the published configuration */
+	unsigned int share;        /* accept.c: clients to take at a time */
 	bool is_manage; /* for management clients only: not held back by sessions */
 };
 
@@ -106,6 +107,14 @@ struct forward {
 	unsigned int n_pending; /* workers that have still to do the call */
 };
 
+/** worker_init() - all but the thread: for whoever calls worker_turn() himself */
+int worker_init(struct worker *w, struct forward *f, unsigned int number);
+void worker_fini(struct worker *w);
+
+/** worker_turn() - one turn of the loop, as above */
+void worker_turn(struct worker *w);
+
+/** worker_start() - worker_init(), and a thread that turns */
 int worker_start(struct worker *w, struct forward *f, unsigned int number);
 
 /** worker_join() - after a call that set is_stopping; frees what it owns */
