@@ -11,8 +11,9 @@
 
 struct addr addr_from_sockaddr(const struct sockaddr *sa)
 {
-	struct addr a = { .sa.sa_family = AF_UNSPEC };
+	struct addr a;
 
+	memset(&a, 0, sizeof(a)); /* an initializer of a union may leave the rest */
 	if (sa->sa_family == AF_INET) {
 		memcpy(&a.in4, sa, sizeof(a.in4));
 		memset(a.in4.sin_zero, 0, sizeof(a.in4.sin_zero));

@@ -9,60 +9,39 @@
 #include "base/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <json-c/json.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log_target.h"
 #include "base/utf8.h"
 
 #define QUEUE_SIZE (1U << 20)
 #define LINE_MAX_LEN 4096
-
-enum target_kind { TARGET_FD, TARGET_SYSLOG, TARGET_NONE };
-
-struct record {
-	uint32_t len; /* of the text that follows */
-	uint32_t level;
-};
+#define STOP_WAIT_S 2
 
 static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	pthread_t thread;
 	bool is_started, is_stopping;
+	bool is_stuck;           /* log_stop() gave the writer up */
 	char *filling, *writing; /* QUEUE_SIZE each */
 	size_t n_filled;
 	uint64_t n_dropped;
 
-	/* The writer's, changed by others under the lock while it is idle or
-	 * between two batches. */
-	pthread_mutex_t target_lock;
-	enum target_kind kind;
-	int fd;
-
 	/* atomic: read by every caller */
 	enum log_format format;
-	bool is_debug, is_off;
+	bool is_debug;
 } logger = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 	.wake = PTHREAD_COND_INITIALIZER,
-	.target_lock = PTHREAD_MUTEX_INITIALIZER,
-	.fd = STDERR_FILENO,
-};
-
-static const int syslog_levels[] = {
-	[LOG_LEVEL_ERROR] = LOG_ERR,
-	[LOG_LEVEL_WARNING] = LOG_WARNING,
-	[LOG_LEVEL_INFO] = LOG_INFO,
-	[LOG_LEVEL_DEBUG] = LOG_DEBUG,
 };
 
 static const char *const level_names[] = {
@@ -79,7 +58,7 @@ bool log_is_debug(void)
 
 bool log_is_off(void)
 {
-	return __atomic_load_n(&logger.is_off, __ATOMIC_RELAXED);
+	return log_target_is_off();
 }
 
 enum log_format log_get_format(void)
@@ -119,55 +98,18 @@ static size_t format_line(char *line, size_t size, enum log_level level, char *t
 	return (size_t)n < size ? (size_t)n : size - 1;
 }
 
-static void write_all(int fd, const char *data, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, data, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return; /* a log that cannot be written to is nobody's crash */
-		data += n;
-		len -= (size_t)n;
-	}
-}
-
-/* One write(2) for a whole batch where the target is a file. */
-static void put_records(char *data, size_t len)
-{
-	size_t at = 0, n_text = 0;
-	struct record r;
-
-	if (logger.kind == TARGET_NONE)
-		return;
-	while (at < len) {
-		memcpy(&r, data + at, sizeof(r));
-		at += sizeof(r);
-		if (logger.kind == TARGET_SYSLOG)
-			syslog(syslog_levels[r.level], "%.*s", (int)r.len - 1,
-			       data + at);
-		else
-			memmove(data + n_text, data + at, r.len);
-		n_text += r.len;
-		at += r.len;
-	}
-	if (logger.kind == TARGET_FD)
-		write_all(logger.fd, data, n_text);
-}
-
 static void put_dropped(uint64_t n)
 {
 	char text[96];
-	char record[sizeof(struct record) + 256];
-	struct record r = { .level = LOG_LEVEL_WARNING };
+	char record[sizeof(struct log_record) + 256];
+	struct log_record r = { .level = LOG_LEVEL_WARNING };
 
 	snprintf(text, sizeof(text), "log: %llu lines lost, the log was too slow",
 	         (unsigned long long)n);
 	r.len = (uint32_t)format_line(record + sizeof(r), sizeof(record) - sizeof(r),
 	                              LOG_LEVEL_WARNING, text);
 	memcpy(record, &r, sizeof(r));
-	put_records(record, sizeof(r) + r.len);
+	log_target_write(record, sizeof(r) + r.len);
 }
 
 static void *writer(void *arg)
@@ -193,54 +135,20 @@ static void *writer(void *arg)
 		is_stopping = logger.is_stopping;
 		pthread_mutex_unlock(&logger.lock);
 
-		pthread_mutex_lock(&logger.target_lock);
-		put_records(batch, len);
+		log_target_write(batch, len);
 		if (n_dropped > 0)
 			put_dropped(n_dropped);
-		pthread_mutex_unlock(&logger.target_lock);
 	} while (!is_stopping);
 	return NULL;
 }
 
-static int open_target(const char *target, enum target_kind *ret_kind, int *ret_fd)
-{
-	int fd = STDERR_FILENO;
-
-	if (strcmp(target, "none") == 0) {
-		*ret_kind = TARGET_NONE;
-	} else if (strcmp(target, "syslog") == 0) {
-		openlog("g5x", LOG_PID, LOG_DAEMON);
-		*ret_kind = TARGET_SYSLOG;
-	} else {
-		if (strcmp(target, "stderr") != 0)
-			fd = open(target, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
-			          0640);
-		if (fd < 0)
-			return -errno;
-		*ret_kind = TARGET_FD;
-	}
-	*ret_fd = fd;
-	return 0;
-}
-
 int log_reopen(const char *target, enum log_format format)
 {
-	enum target_kind kind = TARGET_NONE;
-	int fd = -1, r;
+	int r = log_target_set(target);
 
-	r = open_target(target, &kind, &fd);
-	if (r < 0)
-		return r;
-	pthread_mutex_lock(&logger.target_lock);
-	if (logger.fd != STDERR_FILENO)
-		close(logger.fd);
-	logger.fd = fd;
-	logger.kind = kind;
-	pthread_mutex_unlock(&logger.target_lock);
-
-	__atomic_store_n(&logger.format, format, __ATOMIC_RELAXED);
-	__atomic_store_n(&logger.is_off, kind == TARGET_NONE, __ATOMIC_RELAXED);
-	return 0;
+	if (r == 0)
+		__atomic_store_n(&logger.format, format, __ATOMIC_RELAXED);
+	return r;
 }
 
 int log_start(const char *target, enum log_format format, bool is_debug)
@@ -265,6 +173,21 @@ int log_start(const char *target, enum log_format format, bool is_debug)
 	return 0;
 }
 
+/* Return: false when the writer hangs in its target: it keeps its buffers then, and what
+ * is still logged is lost rather than written to what may hang as well. */
+static bool join_writer(void)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += STOP_WAIT_S;
+	if (pthread_timedjoin_np(logger.thread, NULL, &until) == 0)
+		return true;
+	pthread_detach(logger.thread);
+	logger.is_stuck = true;
+	return false;
+}
+
 void log_stop(void)
 {
 	if (!logger.is_started)
@@ -274,8 +197,8 @@ void log_stop(void)
 	logger.is_started = false; /* nothing is queued that nobody would write */
 	pthread_cond_signal(&logger.wake);
 	pthread_mutex_unlock(&logger.lock);
-	pthread_join(logger.thread, NULL);
-
+	if (!join_writer())
+		return;
 	log_reopen("stderr", LOG_FORMAT_TEXT);
 	free(logger.filling);
 	free(logger.writing);
@@ -285,12 +208,14 @@ void log_stop(void)
 /* @line ends in a newline. */
 static void queue(enum log_level level, const char *line, size_t len)
 {
-	struct record r = { .len = (uint32_t)len, .level = level };
+	struct log_record r = { .len = (uint32_t)len, .level = level };
 
 	pthread_mutex_lock(&logger.lock);
 	if (!logger.is_started) {
 		pthread_mutex_unlock(&logger.lock);
-		write_all(STDERR_FILENO, line, len);
+		if (logger.is_stuck)
+			return;
+		log_target_write_text(STDERR_FILENO, line, len);
 		return;
 	}
 	if (logger.n_filled + sizeof(r) + len > QUEUE_SIZE) {

@@ -37,7 +37,11 @@ int log_start(const char *target, enum log_format format, bool is_debug);
  */
 int log_reopen(const char *target, enum log_format format);
 
-/** log_stop() - write what is queued, end the thread; later lines go to stderr */
+/**
+ * log_stop() - write what is queued, end the thread; later lines go to stderr
+ *
+ * A target that blocks gets two seconds; then what is queued, and later lines, are lost.
+ */
 void log_stop(void);
 
 /** log_is_debug() - for callers that would have to work to make a debug line */

@@ -63,9 +63,9 @@ static uint32_t free_entry(struct loop *loop)
 	uint32_t n = loop->n_entries ? 2 * loop->n_entries : 16;
 	struct loop_entry *entries;
 
-	for (uint32_t i = 0; i < loop->n_entries; i++)
-		if (!loop->entries[i].source)
-			return i + 1;
+	for (; loop->n_taken < loop->n_entries; loop->n_taken++)
+		if (!loop->entries[loop->n_taken].source)
+			return loop->n_taken + 1;
 
 	entries = reallocarray(loop->entries, n, sizeof(*entries));
 	if (!entries)
@@ -107,6 +107,8 @@ void loop_remove(struct loop *loop, struct source *source)
 	if (source->id == 0)
 		return;
 	entry_of(loop, source)->source = NULL;
+	if (source->id - 1 < loop->n_taken)
+		loop->n_taken = source->id - 1;
 	watch(loop, EPOLL_CTL_DEL, source->fd, 0, 0);
 	source->id = 0;
 }

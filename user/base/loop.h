@@ -45,6 +45,7 @@ struct loop {
 	void *slot_ctx;
 	struct loop_entry *entries; /* owned; entry of id is entries[id - 1] */
 	uint32_t n_entries;
+	uint32_t n_taken;           /* entries before this one are not free */
 	struct epoll_event *events; /* owned; one batch */
 };
 

@@ -28,9 +28,6 @@
 /* Clients of one listener before sessions get their turn again. */
 #define SHARE 64
 
-/* Everything an end can report, once: see copy.c. */
-#define END_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
-
 enum accept_result { ACCEPT_DONE, ACCEPT_EMPTY, ACCEPT_PAUSED };
 
 static struct log_limit no_fds, no_rule, over_sessions, over_clients, over_ip, failed;
@@ -117,7 +114,7 @@ static void open_session(struct worker *w, const struct port *port, int fd,
 	state_ref(&client->state);
 	init_session(w, s, port, addr, rule);
 	if (loop_add_slot(&w->loop, fd, 2 * number + CLIENT, s->generation,
-	                  END_EVENTS) < 0)
+	                  WORKER_END_EVENTS) < 0)
 		session_close(w, s, CLOSE_NO_RESOURCES);
 	else
 		connect_start(w, s);
@@ -178,13 +175,14 @@ static enum accept_result accept_one(struct worker *w, struct port *port)
 	struct sockaddr_storage sa;
 	socklen_t len = sizeof(sa);
 	struct addr addr;
+	uint32_t n_max = __atomic_load_n(&w->forward->fd_sessions, __ATOMIC_RELAXED);
 	int fd;
 
 	/* Leaves some descriptors to the rest of the program: the reserve. */
-	if (!port->is_manage && session_n_live(w->table) >= w->forward->fd_sessions) {
+	if (!port->is_manage && session_n_live(w->table) >= n_max) {
 		log_limited(&no_fds, LOG_LEVEL_WARNING,
 		            "file descriptors for %u sessions are in use, clients wait",
-		            w->forward->fd_sessions);
+		            n_max);
 		accept_pause(w, false);
 		return ACCEPT_PAUSED;
 	}

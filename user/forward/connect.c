@@ -31,7 +31,6 @@
 #define LEFT_GRACE_MS 1000
 #define RESOURCES_WAIT_US (10 * 1000000ULL)
 #define NO_DEADLINE UINT64_MAX
-#define END_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
 
 static struct log_limit connect_failed_limit;
 
@@ -124,7 +123,8 @@ static int open_server(struct worker *w, struct session *s)
 		return -errno;
 	/* After connect(2): epoll would report a socket that is not connecting yet as
 	 * hung up. */
-	r = loop_add_slot(&w->loop, fd, 2 * number + SERVER, s->generation, END_EVENTS);
+	r = loop_add_slot(&w->loop, fd, 2 * number + SERVER, s->generation,
+	                  WORKER_END_EVENTS);
 	if (r < 0)
 		return r;
 	s->end[SERVER] = (struct session_end){ .fd = take_fd(fd) };
@@ -172,7 +172,7 @@ static bool give_up_server(struct worker *w, struct session *s, int r)
 static bool pick_server(struct worker *w, struct session *s)
 {
 	const struct rule *rule = worker_rule(w, s->rule);
-	const struct tried *tried = &w->tried[s->tried];
+	const struct tried *tried = s->tried ? &w->tried[s->tried] : NULL;
 	const struct rule_server *server;
 	enum balance_result r;
 
@@ -180,8 +180,8 @@ static bool pick_server(struct worker *w, struct session *s)
 		session_close(w, s, CLOSE_RULE_REMOVED);
 		return false;
 	}
-	r = balance_pick(rule, &s->client_addr, s->tried ? tried->servers : NULL,
-	                 s->tried ? tried->n : 0, w->now_ms, &server);
+	r = balance_pick(rule, &s->client_addr, tried ? tried->servers : NULL,
+	                 tried ? tried->n : 0, w->now_ms, &server);
 	if (r != BALANCE_PICKED) {
 		session_close(w, s,
 		              r == BALANCE_FULL ? CLOSE_SERVERS_FULL : CLOSE_NO_SERVER);

@@ -25,7 +25,8 @@
 #include "rules/match.h"
 
 /* Descriptors that sessions leave alone: log, configuration, management clients. */
-#define FD_RESERVE 32
+#define FD_RESERVE_MIN 32
+#define FD_RESERVE_MAX 256
 #define FDS_PER_SESSION 2
 #define FDS_PER_WORKER 4
 
@@ -278,15 +279,18 @@ static void stop(struct worker *w, void *arg)
 
 /* ---- the main thread's side ------------------------------------------------ */
 
-/* How many sessions the file descriptor limit allows. */
-static uint32_t count_fd_sessions(const struct forward *f)
+/* How many sessions the file descriptor limit allows, beside so many listeners. */
+static uint32_t count_fd_sessions(unsigned int n_workers, size_t n_listeners)
 {
 	struct rlimit limit = { .rlim_cur = 1024 };
-	rlim_t reserved = FD_RESERVE + FDS_PER_WORKER * f->n_workers;
+	rlim_t reserved = (rlim_t)n_workers * (FDS_PER_WORKER + n_listeners);
 
 	getrlimit(RLIMIT_NOFILE, &limit);
 	if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur > 1U << 30)
 		limit.rlim_cur = 1U << 30;
+	reserved += limit.rlim_cur / 64 > FD_RESERVE_MAX - FD_RESERVE_MIN
+	                    ? FD_RESERVE_MAX
+	                    : FD_RESERVE_MIN + limit.rlim_cur / 64;
 	if (limit.rlim_cur <= reserved + FDS_PER_SESSION)
 		return 1;
 	return (uint32_t)((limit.rlim_cur - reserved) / FDS_PER_SESSION);
@@ -319,9 +323,7 @@ int forward_new(const struct forward_options *options, struct forward **ret_forw
 		return -ENOMEM;
 	f->options = *options;
 	f->table.memfd = -1;
-	f->n_workers = options->n_workers;
-	f->fd_sessions = count_fd_sessions(f);
-	f->n_workers = 0;
+	f->fd_sessions = count_fd_sessions(options->n_workers, 0);
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_cond_init(&f->called, NULL);
 
@@ -329,10 +331,8 @@ int forward_new(const struct forward_options *options, struct forward **ret_forw
 	 * in use (each worker may be one over before it sees that). Who asked for a
 	 * cap gets refusals at the cap. */
 	capacity = f->fd_sessions + options->n_workers;
-	if (options->max_sessions > 0 && options->max_sessions < f->fd_sessions) {
+	if (options->max_sessions > 0 && options->max_sessions < f->fd_sessions)
 		capacity = (uint32_t)options->max_sessions;
-		f->fd_sessions = UINT32_MAX;
-	}
 
 	f->limits = limits_new();
 	r = f->limits ? snapshot_new(&no_config, &f->snapshot) : -ENOMEM;
@@ -382,6 +382,9 @@ int forward_publish(struct forward *f, const struct config *config,
 	}
 	worker_call(f, switch_snapshot, next); /* I1 */
 	f->snapshot = next;
+	__atomic_store_n(&f->fd_sessions,
+	                 count_fd_sessions(f->n_workers, next->n_listeners),
+	                 __ATOMIC_RELAXED);
 	close_listeners(f, now, next);
 	snapshot_free(now);
 	return 0;

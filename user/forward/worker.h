@@ -26,6 +26,9 @@ struct match;
 struct rule;
 struct limits;
 
+/* What a session's socket is watched for, once and edge-triggered: see copy.c. */
+#define WORKER_END_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
+
 /* A listening address; one for all workers. Made and freed by the main thread. */
 struct listener {
 	struct addr addr;
@@ -97,7 +100,7 @@ struct forward {
 	struct forward_options options;
 	struct session_table table;
 	struct limits *limits;
-	uint32_t fd_sessions; /* sessions for which there are file descriptors */
+	uint32_t fd_sessions; /* atomic; as many as there are file descriptors for */
 	struct snapshot *snapshot;
 	struct worker *workers;
 	unsigned int n_workers;
