@@ -141,7 +141,7 @@ $(OUT)/tests/replay_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/tests/fuzz/replay.o $(L
 	$(say) LINK $@
 	$(Q)$(COMPILE) $(LINK) $^ $(LIBS) -o $@
 
-tests: $(OUT)/g5x $(OUT)/g5x-demo $(TESTS)
+tests: $(OUT)/g5x $(OUT)/g5x-demo $(TESTS) ## build everything that `make test` runs
 
 # ---- BPF --------------------------------------------------------------------------
 # bpf/X.bpf.c -> X.bpf.o -> (bpftool gen object) X.o -> X.skel.h. A skeleton made of
@@ -172,7 +172,7 @@ $(OUT)/bpf/%.skel.h: $(OUT)/bpf/%.o
 PACKAGES := gcc libc6-dev make clang llvm libclang-rt-14-dev clang-format \
 	    libbpf-dev libelf-dev zlib1g-dev bpftool libjson-c-dev uthash-dev \
 	    libcmocka-dev libmicrohttpd-dev python3 python3-pytest python3-pytest-xdist \
-	    python3-pytest-timeout curl netcat-openbsd
+	    python3-pytest-timeout iproute2 curl netcat-openbsd man-db
 
 SUBMAKE := $(MAKE) --no-print-directory $(if $(filter 1,$(V)),,-s) -j$(JOBS)
 PYTEST  := /usr/bin/python3 -m pytest -n $(shell expr 2 '*' $(JOBS)) \

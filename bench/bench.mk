@@ -6,7 +6,7 @@
 # congestion control than the machine's; a namespace has a choice of few).
 
 BENCH_PACKAGES := haproxy nginx libnginx-mod-stream gnuplot-nox python3 iproute2 \
-		  util-linux
+		  procps util-linux
 BENCH_OBJ  := $(patsubst %.c,$(OUT)/%.o,$(wildcard bench/*.c))
 BENCH_LOAD := $(OUT)/bench/g5x-load
 

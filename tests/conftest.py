@@ -17,9 +17,12 @@ import functools
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+sys.dont_write_bytecode = True  # what is made goes to build/
 
 TOP = Path(__file__).resolve().parent.parent
 TESTS = TOP / "tests"

@@ -84,6 +84,23 @@ static int read_size(const char *name, size_t min, size_t max, size_t *ret_size)
 	return r;
 }
 
+/* Less than there can be was no mistake in G5, where it had no effect. */
+static int read_buffer_size(size_t *ret_size)
+{
+	size_t size = 0;
+	int r = read_size("--buffer", 0, BUFFER_MAX, &size);
+
+	if (r < 0)
+		return r;
+	if (size < BUFFER_MIN) {
+		fprintf(stderr, "g5x: -b %zu: buffers are at least %d bytes\n", size,
+		        BUFFER_MIN);
+		size = BUFFER_MIN;
+	}
+	*ret_size = size;
+	return 0;
+}
+
 static int read_option(int option, struct options *o)
 {
 	size_t n_workers = 0;
@@ -99,8 +116,7 @@ static int read_option(int option, struct options *o)
 		return read_size("--sessions", 0, SESSIONS_MAX,
 		                 &o->settings.max_sessions);
 	case 'b':
-		return read_size("--buffer", BUFFER_MIN, BUFFER_MAX,
-		                 &o->settings.buffer_size);
+		return read_buffer_size(&o->settings.buffer_size);
 	case WORKERS:
 		r = read_size("--workers", 0, WORKERS_MAX, &n_workers);
 		if (r == 0)

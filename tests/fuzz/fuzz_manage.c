@@ -5,7 +5,8 @@
  * The first byte says what fails and into which pieces the rest is cut, both on the way
  * in and on the way out. Beyond not crashing: the answers are CRLF lines and prompts,
  * one prompt for the greeting and one for each line executed; nothing after quit or
- * after a line that is too long; no state outlives the session.
+ * after a line that is too long; what is dumped can be loaded; no state outlives the
+ * session.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -20,6 +21,7 @@
 #include "fakeresolver.h"
 #include "rules/config.h"
 #include "rules/format.h"
+#include "samerules.h"
 
 #define APPLY_FAILS 1
 #define DUMP_FAILS 2
@@ -71,15 +73,23 @@ static int apply(void *ctx, struct config *config, char reason[COMMANDS_REASON_L
 	return 0;
 }
 
+/* Whatever the commands made of the rules, a file of them must mean the same. */
 static int dump(void *ctx)
 {
 	struct program *p = ctx;
 	auto_free char *text = NULL;
 	size_t len;
 	FILE *out = open_memstream(&text, &len);
+	struct diag_list diags = { 0 };
+	struct config *again = NULL;
 
 	format_config(out, p->config);
 	fclose(out);
+	require(config_parse(text, len, 0, p->config, &resolver, &diags, &again) == 0,
+	        "a dump can be loaded");
+	require(same_config(p->config, again), "a dump means what was in force");
+	config_free(again);
+	diag_list_fini(&diags);
 	return p->flags & DUMP_FAILS ? -EACCES : 0;
 }
 

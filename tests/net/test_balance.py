@@ -187,7 +187,7 @@ def test_rt_gives_a_server_that_never_answers_one_client_only(g5x, serve):
         read_all(connection)
 
     silent_one, b = serve(silent), serve(answering("B"))
-    g5x.forward(silent_one, b, mode="RT")
+    g5x.forward(b, silent_one, mode="RT")  # the second is the first to be asked
     with connect(FORWARD) as waiting:
         waiting.sendall(b"?")
         wait_until(lambda: silent_one.n_served == 1, "the silent one has its client")
@@ -252,6 +252,14 @@ def test_client_is_reset_when_all_servers_are_down(g5x, abc, mode):
     line = 'in=0 out=0 .* reason="no server left to try"'
     wait_until(lambda: len(g5x.log_lines(line)) == 3, "three lines in the log")
     assert not g5x.has_ended()
+
+
+def test_daemon_does_not_take_itself_for_the_server(g5x, namespace):
+    """With nobody there, connect(2) from the very port it goes to meets itself."""
+    namespace.limit_local_ports(20000, 20009)
+    g5x.forward("127.0.0.1:20004")
+    for _ in range(60):
+        assert is_reset(FORWARD)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import resource
 import select
+import signal
 import time
 
 import pytest
@@ -196,6 +197,16 @@ def test_a_flood_over_the_session_cap_is_logged_once_a_second(g5x, serve, client
     g5x.wait_for_log("all 1 sessions are in use")
     n_lines = len(g5x.log_lines("all 1 sessions are in use"))
     assert 1 <= n_lines <= n_seconds + 2
+
+
+def test_refused_client_that_has_sent_something_sees_an_orderly_end(g5x, serve):
+    """Bytes that are left unread when a socket is closed would make that a reset."""
+    g5x.start(g5x.rule("web", "RR", FORWARD, serve(named("A")), clients="10.*:*"))
+    g5x.signal(signal.SIGSTOP)
+    with connect(FORWARD) as client:
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        g5x.signal(signal.SIGCONT)
+        assert read_to_end(client) == (b"", "FIN")
 
 
 # ---- file descriptors ----------------------------------------------------------------

@@ -309,6 +309,20 @@ def test_bad_rule_is_answered_with_the_code_of_g5_and_changes_nothing(
     assert manage.ask("list rules") == before
 
 
+@pytest.mark.parametrize("verb", ["add", "modify"])
+def test_rule_with_the_id_of_a_global_block_is_refused(start, g5x, verb):
+    """Its dump would be read as a global block."""
+    manage = start()
+    before = manage.ask("list rules")
+    answer = manage.ask(f"{verb} rule ( RR *:* - {FORWARD} > 127.0.0.1:1 ;")
+    column = len(f"{verb} rule ") + 1
+    assert answer.startswith(
+        f'parse forward rule failed[-1] column {column}: a rule cannot have the id "("'
+    )
+    assert answer.endswith("\r\n")
+    assert manage.ask("list rules") == before
+
+
 def test_modify_opens_the_new_address_and_closes_the_old_one(start, g5x, abc):
     manage = start(g5x.rule("web", "RR", FORWARD, abc[0]))
     answer = manage.ask(
@@ -354,7 +368,9 @@ def test_remove_without_an_id_removes_nothing(start):
     manage = start()
     before = manage.ask("list rules")
     manage.ask("ver x admin")
-    assert "failed" in manage.ask("remove rule")
+    assert (
+        manage.ask("remove rule") == "remove forward rule failed[-2] no rule id\r\n"
+    )
     assert manage.ask("list rules") == before
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """Sessions that are silent for too long end, and no others."""
+import signal
 import time
 
 import pytest
@@ -7,12 +8,14 @@ import pytest
 from lib.daemon import FORWARD
 from lib.peers import (
     connect,
+    digest,
     half_close,
     is_silent,
     named,
     read_all,
     read_exactly,
     read_to_end,
+    stream_of,
 )
 
 WAYS = ["to the server", "to the client"]
@@ -121,3 +124,28 @@ def test_management_client_that_asks_now_and_then_stays(g5x):
             time.sleep(0.25)
             client.sendall(b"\r\n")
             assert read_exactly(client, 2) == b"> "
+
+
+def test_slow_reader_of_the_last_bytes_gets_them_all(g5x, serve):
+    """They wait in the daemon's socket for longer than fin_timeout; its peer is gone."""
+    data = stream_of(1 << 20, seed=7)
+    g5x.forward(serve(lambda connection: connection.sendall(data)), fin_timeout=1)
+    got = bytearray()
+    with connect(FORWARD, receive_buffer=32 << 10) as client:
+        start = time.monotonic()
+        while chunk := client.recv(64 << 10):
+            got += chunk
+            time.sleep(max(0, len(got) / len(data) * 4 - (time.monotonic() - start)))
+    assert digest(got) == digest(data)
+    g5x.wait_for_log('reason="done"')
+
+
+def test_bytes_that_came_while_the_daemon_was_stopped_are_activity(session, g5x):
+    client, server = session(timeout=1)
+    g5x.signal(signal.SIGSTOP)
+    client.sendall(b"request")
+    time.sleep(2.5)
+    g5x.signal(signal.SIGCONT)
+    assert read_exactly(server, 7) == b"request"
+    server.sendall(b"answer")
+    assert read_exactly(client, 6) == b"answer"

@@ -317,7 +317,7 @@ static void without_descriptors_for_it_a_client_waits_until_a_session_ends(void 
 	rig.forward.fd_sessions = 1;
 
 	second = tcp_connect(rig.port);
-	rig_until(&rig, rig.worker.is_paused);
+	rig_until(&rig, rig.worker.first_paused != NULL);
 	assert_int_equal(rig_find(&rig, second), 0);
 	tcp_expect_silence(second);
 	rig_close(&first);

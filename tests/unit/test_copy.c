@@ -431,6 +431,19 @@ static void a_whole_answer_ends_with_a_fin_though_its_server_then_reset(void **s
 	assert_int_equal(n_closed(CLOSE_SERVER_RESET), 1);
 }
 
+static void
+a_reset_right_behind_a_fin_is_seen_without_traffic_the_other_way(void **state)
+{
+	(void)state;
+
+	tcp_send(a.server, "bye", 3);
+	assert_ok(shutdown(a.server, SHUT_WR));
+	tcp_reset(take_fd(a.server)); /* bytes, FIN and reset are one report */
+	rig_until(&rig, is_over());
+	tcp_expect(a.client, "bye", 3);
+	assert_int_equal(n_closed(CLOSE_SERVER_RESET), 1);
+}
+
 static void a_reset_after_a_fin_of_the_same_side_ends_the_session(void **state)
 {
 	(void)state;
@@ -490,6 +503,8 @@ int main(int argc, char **argv)
 		COPY_TEST(an_answer_is_delivered_though_sending_to_its_server_fails),
 		COPY_TEST(a_reset_that_a_send_found_is_not_passed_on_as_a_fin),
 		COPY_TEST(a_whole_answer_ends_with_a_fin_though_its_server_then_reset),
+		COPY_TEST(
+		        a_reset_right_behind_a_fin_is_seen_without_traffic_the_other_way),
 		COPY_TEST(a_reset_after_a_fin_of_the_same_side_ends_the_session),
 		COPY_TEST(a_reset_is_seen_though_bytes_wait_for_the_other_side),
 		COPY_TEST(closing_for_another_reason_resets_both),

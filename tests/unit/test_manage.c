@@ -378,7 +378,7 @@ static void a_bad_rule_is_answered_with_its_code_and_column(void **state)
 	                   "parse forward rule failed[-23] column 18: ");
 }
 
-static void a_rule_command_without_an_id_is_a_parse_failure(void **state)
+static void a_rule_command_without_an_id_fails_and_changes_nothing(void **state)
 {
 	struct program *p = *state;
 
@@ -386,7 +386,24 @@ static void a_rule_command_without_an_id_is_a_parse_failure(void **state)
 	assert_starts_with(answer(p, "modify rule #w"),
 	                   "parse forward rule failed[-21] ");
 	answer(p, "ver x web");
-	assert_starts_with(answer(p, "remove rule"), "parse forward rule failed[-21] ");
+	assert_string_equal(answer(p, "remove rule"),
+	                    "remove forward rule failed[-2] no rule id\r\n> ");
+	assert_int_equal(p->config->n_rules, 2);
+}
+
+/* A dump of it would be read as a global block. */
+static void no_rule_has_the_id_of_a_global_block(void **state)
+{
+	struct program *p = *state;
+
+	assert_starts_with(answer(p, "add rule ( RR *:* - 127.0.0.1:1 > 127.0.0.1:2 ;"),
+	                   "parse forward rule failed[-1] column 10: a rule cannot "
+	                   "have the id \"(\"");
+	assert_starts_with(answer(p, "modify rule ( G *:* - 127.0.0.1:1 ;"),
+	                   "parse forward rule failed[-1] column 13: a rule cannot "
+	                   "have the id \"(\"");
+	assert_starts_with(answer(p, "add rule ( maxsessions_per_ip 3 )"),
+	                   "parse forward rule failed[-22] column 10: ");
 	assert_int_equal(p->config->n_rules, 2);
 }
 
@@ -542,8 +559,10 @@ int main(int argc, char **argv)
 		        a_bad_rule_is_answered_with_its_code_and_column,
 		        a_client_of_two_rules, gone),
 		cmocka_unit_test_setup_teardown(
-		        a_rule_command_without_an_id_is_a_parse_failure,
+		        a_rule_command_without_an_id_fails_and_changes_nothing,
 		        a_client_of_two_rules, gone),
+		cmocka_unit_test_setup_teardown(no_rule_has_the_id_of_a_global_block,
+		                                a_client_of_two_rules, gone),
 		cmocka_unit_test_setup_teardown(a_modified_rule_keeps_its_place,
 		                                a_client_of_two_rules, gone),
 		cmocka_unit_test_setup_teardown(modifying_an_unknown_rule_is_failure_1,

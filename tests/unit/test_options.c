@@ -3,7 +3,7 @@
 #include "test.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -11,24 +11,28 @@
 
 #define ARGS_MAX 16
 
-/* As the shell would split @line; what it says goes nowhere. */
+static char said[1024]; /* to stderr, by the last parse() */
+
+/* As the shell would split @line. */
 static int parse(const char *line, struct options *ret_options)
 {
 	static char copy[256]; /* options point into it */
 	char *argv[ARGS_MAX + 1] = { NULL };
 	auto_close int saved = dup(STDERR_FILENO);
-	auto_close int nowhere = open("/dev/null", O_WRONLY);
+	auto_close int file = memfd_create("stderr", MFD_CLOEXEC);
 	int argc = 0, r;
 
-	assert_true(saved >= 0 && nowhere >= 0);
+	assert_true(saved >= 0 && file >= 0);
+	memset(said, 0, sizeof(said));
 	snprintf(copy, sizeof(copy), "g5x %s", line);
 	for (char *word = strtok(copy, " "); word; word = strtok(NULL, " ")) {
 		assert_true(argc < ARGS_MAX);
 		argv[argc++] = word;
 	}
-	dup2(nowhere, STDERR_FILENO);
+	dup2(file, STDERR_FILENO);
 	r = options_parse(argc, argv, ret_options);
 	dup2(saved, STDERR_FILENO);
+	assert_true(pread(file, said, sizeof(said) - 1, 0) >= 0);
 	return r;
 }
 
@@ -125,16 +129,34 @@ static void a_number_is_decimal_and_nothing_else(void **state)
 	assert_int_equal(o.action, OPTIONS_HELP);
 }
 
-static void a_buffer_has_512_bytes_to_16_mib(void **state)
+static void a_buffer_has_at_most_16_mib(void **state)
 {
 	struct options o;
 
 	(void)state;
 
-	assert_int_equal(parse("-f x -b 511", &o), -EINVAL);
 	assert_int_equal(parse("-f x -b 16777217", &o), -EINVAL);
 	assert_ok(parse("-f x -b 16777216", &o));
 	assert_int_equal(o.settings.buffer_size, 16777216);
+	assert_string_equal(said, "");
+}
+
+static void a_buffer_of_less_than_512_bytes_gets_512_and_a_warning(void **state)
+{
+	struct options o;
+
+	(void)state;
+
+	assert_ok(parse("-f x -b 100", &o));
+	assert_int_equal(o.settings.buffer_size, 512);
+	assert_string_equal(said, "g5x: -b 100: buffers are at least 512 bytes\n");
+	assert_ok(parse("-f x --buffer=0", &o));
+	assert_int_equal(o.settings.buffer_size, 512);
+	assert_string_equal(said, "g5x: -b 0: buffers are at least 512 bytes\n");
+	assert_ok(parse("-f x -b 512", &o));
+	assert_int_equal(o.settings.buffer_size, 512);
+	assert_string_equal(said, "");
+	assert_int_equal(parse("-f x -b -1", &o), -EINVAL);
 }
 
 int main(int argc, char **argv)
@@ -146,7 +168,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(version_and_help_need_no_file),
 		cmocka_unit_test(what_is_not_an_option_is_refused),
 		cmocka_unit_test(a_number_is_decimal_and_nothing_else),
-		cmocka_unit_test(a_buffer_has_512_bytes_to_16_mib),
+		cmocka_unit_test(a_buffer_has_at_most_16_mib),
+		cmocka_unit_test(
+		        a_buffer_of_less_than_512_bytes_gets_512_and_a_warning),
 	};
 
 	return test_run("options", tests, argc, argv);

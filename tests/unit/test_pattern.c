@@ -283,12 +283,6 @@ static void mistakes_are_refused_with_a_reason_and_nothing_is_written(void **sta
 		{ "10.0.0.0/-1:80", "a prefix of IPv4 has 0 to 32 bits" },
 		{ "10.0.0.0/4294967297:80", "a prefix of IPv4 has 0 to 32 bits" },
 		{ "[::]/129:80", "a prefix of IPv6 has 0 to 128 bits" },
-		{ "10.0.0.1:65536", "no port is greater than 65535" },
-		{ "10.0.0.1:123456", "no port is that long" },
-		{ "10.0.0.1:*??????", "no port is that long" },
-		{ "10.0.0.1:080", "no port begins with 0" },
-		{ "10.0.0.1:http", "a port has digits, '*' and '?' only" },
-		{ "10.0.0.1:-1", "a port has digits, '*' and '?' only" },
 	};
 
 	(void)state;
@@ -297,6 +291,52 @@ static void mistakes_are_refused_with_a_reason_and_nothing_is_written(void **sta
 		assert_invalid(rows[i].text, strlen(rows[i].text), rows[i].reason);
 	assert_invalid("*\0.1:80", 7, "contains a NUL byte");
 	assert_invalid("*:8\0x", 5, "contains a NUL byte");
+}
+
+/* The port's own text, and what number its digits might be taken for. */
+static void a_port_that_none_has_matches_nobody_and_the_reason_is_told(void **state)
+{
+	static const struct {
+		const char *text, *reason, *near;
+	} rows[] = {
+		{ "10.0.0.1:65536", "no port is greater than 65535", "10.0.0.1:0" },
+		{ "10.0.0.1:123456", "no port is that long", "10.0.0.1:12345" },
+		{ "10.0.0.1:*??????", "no port is that long", "10.0.0.1:65535" },
+		{ "10.0.0.1:080", "no port begins with 0", "10.0.0.1:80" },
+		{ "*:0*", "no port begins with 0", "10.0.0.1:80" },
+		{ "*:http", "a port has digits, '*' and '?' only", "10.0.0.1:80" },
+		{ "*:+80", "a port has digits, '*' and '?' only", "10.0.0.1:80" },
+		{ "*:-1", "a port has digits, '*' and '?' only", "10.0.0.1:65535" },
+	};
+
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const char *note = NULL;
+		struct pattern p;
+
+		assert_ok(pattern_parse(rows[i].text, strlen(rows[i].text), &p, &note));
+		assert_string_equal(note, rows[i].reason);
+		pattern_fini(&p);
+		assert_false(matches(rows[i].text, rows[i].near));
+	}
+}
+
+static void of_a_port_that_there_may_be_nothing_is_told(void **state)
+{
+	static const char *const patterns[] = { "*:80", "*:", "*:*", "*:8*",
+		                                "*:?????" };
+
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(patterns); i++) {
+		const char *note = "not written";
+		struct pattern p;
+
+		assert_ok(pattern_parse(patterns[i], strlen(patterns[i]), &p, &note));
+		assert_null(note);
+		pattern_fini(&p);
+	}
 }
 
 static void only_the_given_bytes_are_read(void **state)
@@ -465,6 +505,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(an_address_without_a_family_matches_nothing),
 		cmocka_unit_test(
 		        mistakes_are_refused_with_a_reason_and_nothing_is_written),
+		cmocka_unit_test(
+		        a_port_that_none_has_matches_nobody_and_the_reason_is_told),
+		cmocka_unit_test(of_a_port_that_there_may_be_nothing_is_told),
 		cmocka_unit_test(only_the_given_bytes_are_read),
 		cmocka_unit_test(an_address_longer_than_any_never_matches),
 		cmocka_unit_test(glob_agrees_with_its_definition_on_random_strings),

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <string.h>
 #include <syslog.h>
@@ -91,6 +92,10 @@ void log_target_write_text(int fd, const char *text, size_t len)
 		ssize_t n = write(fd, text, len);
 
 		if (n < 0 && errno == EINTR)
+			continue;
+		/* A terminal or pipe that somebody made non-blocking. */
+		if (n < 0 && errno == EAGAIN &&
+		    poll(&(struct pollfd){ .fd = fd, .events = POLLOUT }, 1, -1) >= 0)
 			continue;
 		if (n <= 0)
 			return; /* a log that cannot be written to is nobody's crash */

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #define IS_SOURCE 0x80000000U
-#define BATCH 256
 
 static uint64_t key(uint32_t number, uint32_t generation)
 {
@@ -28,7 +27,7 @@ int loop_init(struct loop *loop, loop_slot_fn on_slot, void *slot_ctx)
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->epoll_fd < 0)
 		return -errno;
-	loop->events = calloc(BATCH, sizeof(*loop->events));
+	loop->events = calloc(LOOP_BATCH, sizeof(*loop->events));
 	if (!loop->events) {
 		close(loop->epoll_fd);
 		return -ENOMEM;
@@ -131,10 +130,12 @@ static void dispatch_source(struct loop *loop, uint32_t id, uint32_t generation,
 
 int loop_turn(struct loop *loop, int timeout_ms, void (*on_awake)(void *slot_ctx))
 {
-	int n = epoll_wait(loop->epoll_fd, loop->events, BATCH, timeout_ms);
+	int n = epoll_wait(loop->epoll_fd, loop->events, LOOP_BATCH, timeout_ms);
 
-	if (n < 0 && errno != EINTR)
-		return -errno;
+	int r = n < 0 ? -errno : n;
+
+	if (r < 0 && r != -EINTR)
+		return r;
 	if (on_awake)
 		on_awake(loop->slot_ctx);
 	for (int i = 0; i < n; i++) {
@@ -148,5 +149,5 @@ int loop_turn(struct loop *loop, int timeout_ms, void (*on_awake)(void *slot_ctx
 			loop->on_slot(loop->slot_ctx, number, generation,
 			              loop->events[i].events);
 	}
-	return n > 0 ? n : 0;
+	return r;
 }

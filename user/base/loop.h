@@ -24,6 +24,8 @@
 struct loop;
 struct source;
 
+#define LOOP_BATCH 256 /* events of one turn at the most */
+
 typedef void (*loop_slot_fn)(void *ctx, uint32_t slot, uint32_t generation,
                              uint32_t events);
 
@@ -77,7 +79,8 @@ int loop_add_slot(struct loop *loop, int fd, uint32_t slot, uint32_t generation,
  * @on_awake:   called after the wait, before the first event (to read the clock);
  *              or NULL
  *
- * Return: the number of events, or -errno (never -EINTR).
+ * Return: the number of events, LOOP_BATCH when there may be more, or -errno. -EINTR
+ * (a signal, or a stop and SIGCONT) tells nothing of what waits.
  */
 int loop_turn(struct loop *loop, int timeout_ms, void (*on_awake)(void *slot_ctx));
 

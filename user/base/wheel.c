@@ -80,7 +80,7 @@ void wheel_run(struct wheel *w, uint64_t now_ms, wheel_fn fn, void *ctx)
 {
 	uint64_t now_tick = now_ms / WHEEL_SLOT_MS;
 
-	/* After a long stop (SIGSTOP, suspend) one turn sees every timer. */
+	/* After a long stop (SIGSTOP) one turn of the wheel sees every timer. */
 	if (now_tick > w->tick + WHEEL_SLOTS)
 		w->tick = now_tick - WHEEL_SLOTS;
 	while (w->tick <= now_tick) {

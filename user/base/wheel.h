@@ -5,7 +5,7 @@
  * One wheel of 1024 slots, 64 ms each. An object has one timer. Timers further
  * away than one turn (65 s) wait in the slot they would hit and are put back when
  * it comes round too early: one look each 65 s. A timer never fires early, and at
- * most one slot late.
+ * most one slot late, if the wheel is run when wheel_wait_ms() says.
  */
 #ifndef G5X_BASE_WHEEL_H
 #define G5X_BASE_WHEEL_H

@@ -205,10 +205,11 @@ static enum command_result remove_rule(struct invocation *i)
 	auto_free char *text = NULL;
 	struct config *config;
 	struct token id;
-	size_t len;
 
-	if (!get_rule(i, &id, &len))
+	if (!line_peek_token(&i->line, &id)) {
+		fputs("remove forward rule failed[-2] no rule id" LINE_END, i->out);
 		return COMMAND_DONE;
+	}
 	text = strndup(id.text, id.len);
 	if (!text || config_remove_rule(old, text, &config) < 0)
 		fprintf(i->out, "remove forward rule failed[%d]" LINE_END,

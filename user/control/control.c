@@ -232,7 +232,7 @@ static int run(struct control *c)
 		                             : clients_wait_ms(c->clients);
 		int r = loop_turn(&c->loop, wait_ms, NULL);
 
-		if (r < 0)
+		if (r < 0 && r != -EINTR)
 			return log_errno(r, "cannot wait for events");
 		clients_run_timers(c->clients);
 		if (c->is_draining)

@@ -128,7 +128,7 @@ static bool put_session(const struct forwards *f, FILE *out, struct listing *at)
 
 	if (at->next >= session_n_touched(table))
 		return false;
-	if (!session_copy(table, ++at->next, &s) || s.state == SESSION_CLOSED)
+	if (!session_copy(table, ++at->next, &s) || s.rule == 0)
 		return true;
 	if (s.state != SESSION_ACCEPTED && s.state != SESSION_CONNECTING)
 		put_direction(f, out, at, &s, CLIENT);

@@ -32,29 +32,61 @@ enum accept_result { ACCEPT_DONE, ACCEPT_EMPTY, ACCEPT_PAUSED };
 
 static struct log_limit no_fds, no_rule, over_sessions, over_clients, over_ip, failed;
 
-static void watch_ports(struct worker *w, uint32_t events, bool with_manage)
+static void pause_port(struct port *port)
 {
-	for (size_t i = 0; i < w->snapshot->n_listeners; i++) {
-		struct port *port = &w->snapshot->listeners[i]->ports[w->number];
+	struct worker *w = port->worker;
 
-		if (port->source.id != 0 && (with_manage || !port->is_manage))
-			loop_modify(&w->loop, &port->source, events);
-	}
-}
-
-void accept_pause(struct worker *w, bool with_manage)
-{
-	w->is_paused = true;
+	if (port->is_paused || port->source.id == 0)
+		return;
+	loop_modify(&w->loop, &port->source, 0);
+	port->is_paused = true;
+	port->next_paused = NULL;
+	if (w->first_paused)
+		w->last_paused->next_paused = port;
+	else
+		w->first_paused = port;
+	w->last_paused = port;
 	w->resume_ms = w->now_ms + ACCEPT_RETRY_MS;
-	watch_ports(w, 0, with_manage);
 }
 
 void accept_resume(struct worker *w)
 {
-	if (!w->is_paused)
+	struct port *port = w->first_paused;
+
+	if (!port)
 		return;
-	w->is_paused = false;
-	watch_ports(w, EPOLLIN, true);
+	w->first_paused = port->next_paused;
+	port->is_paused = false;
+	w->resume_ms = w->now_ms + ACCEPT_RETRY_MS;
+	loop_modify(&w->loop, &port->source, EPOLLIN);
+}
+
+void accept_forget(struct port *port)
+{
+	struct port **at = &port->worker->first_paused;
+	struct port *previous = NULL;
+
+	if (!port->is_paused)
+		return;
+	while (*at != port) {
+		previous = *at;
+		at = &previous->next_paused;
+	}
+	*at = port->next_paused;
+	if (port->worker->last_paused == port)
+		port->worker->last_paused = previous;
+	port->is_paused = false;
+}
+
+/* Take a client no further. One whose bytes were left unread would see a reset. */
+static void refuse(int fd)
+{
+	char nowhere[4096];
+
+	for (int i = 0; i < 16; i++)
+		if (recv(fd, nowhere, sizeof(nowhere), MSG_DONTWAIT) <= 0)
+			break;
+	close(fd);
 }
 
 static void hand_over(struct worker *w, const struct port *port, int fd,
@@ -81,12 +113,13 @@ static void init_session(struct worker *w, struct session *s, const struct port 
 	s->datapath = relay_choose(rule->datapath);
 	s->timeout_s = rule->timeout_s;
 	s->fin_timeout_s = rule->fin_timeout_s;
-	s->rule = rule->state->state.index;
 	s->rule_version = rule->version;
 	s->measures_response = rule->mode == RULE_MODE_RT;
 	s->accepted_us = clock_us();
 	s->last_active_ms = w->now_ms;
 	s->end[CLIENT].is_writable = true;
+	/* Last: who lists sessions passes over those that have no rule yet. */
+	__atomic_store_n(&s->rule, rule->state->state.index, __ATOMIC_RELEASE);
 	__atomic_add_fetch(&rule->state->n_sessions, 1, __ATOMIC_RELAXED);
 	state_ref(&rule->state->state);
 }
@@ -114,17 +147,18 @@ static void open_session(struct worker *w, const struct port *port, int fd,
 	state_ref(&client->state);
 	init_session(w, s, port, addr, rule);
 	if (loop_add_slot(&w->loop, fd, 2 * number + CLIENT, s->generation,
-	                  WORKER_END_EVENTS) < 0)
+	                  WORKER_END_EVENTS) < 0) {
+		w->short_until_ms = w->now_ms + ACCEPT_RETRY_MS;
 		session_close(w, s, CLOSE_NO_RESOURCES);
-	else
+	} else {
 		connect_start(w, s);
+	}
 }
 
-/* Takes @fd over, whatever happens. */
-static void admit(struct worker *w, const struct port *port, int fd,
+/* Return: false when the client is refused: then @fd stays the caller's. */
+static bool admit(struct worker *w, const struct port *port, int fd,
                   const struct addr *addr)
 {
-	auto_close int owned = fd;
 	const struct rule *rule;
 	const struct rule_client *client;
 	char text[ADDR_TEXT_LEN], listener[ADDR_TEXT_LEN];
@@ -133,11 +167,10 @@ static void admit(struct worker *w, const struct port *port, int fd,
 
 	if (!match_find(port->match, addr, &rule, &client)) {
 		log_limited(&no_rule, LOG_LEVEL_WARNING,
-		            "match forward rule [%s] - [%s] failed: no rule for this "
-		            "client",
+		            "match forward rule [%s] - [%s] failed[4]: no rule for it",
 		            addr_format(addr, text),
 		            addr_format(&port->listener->addr, listener));
-		return;
+		return false;
 	}
 	is_manage = rule->mode == RULE_MODE_G;
 	if (!is_manage && limits_enter(w->forward->limits, addr, max_per_ip) < 0) {
@@ -145,7 +178,7 @@ static void admit(struct worker *w, const struct port *port, int fd,
 		        &over_ip, LOG_LEVEL_WARNING,
 		        "too much connections on ip[%s]: maxsessions_per_ip is %llu",
 		        addr_format(addr, text), (unsigned long long)max_per_ip);
-		return;
+		return false;
 	}
 	if (!client_state_enter(client->state, client->maxclients)) {
 		if (!is_manage)
@@ -155,18 +188,43 @@ static void admit(struct worker *w, const struct port *port, int fd,
 		            is_manage ? "manage connection" : "forward connections",
 		            rule->id, addr_format(addr, text),
 		            (unsigned long long)client->maxclients);
-		return;
+		return false;
 	}
 	if (is_manage)
-		hand_over(w, port, take_fd(owned), addr, rule, client);
+		hand_over(w, port, fd, addr, rule, client);
 	else
-		open_session(w, port, take_fd(owned), addr, rule, client->state);
+		open_session(w, port, fd, addr, rule, client->state);
+	return true;
 }
 
-static bool is_out_of_fds(int error)
+/* Errors of one connection, which accept(2) took out of the queue: go on with the next.
+ * After any other (no descriptors, no memory, what is not known) the queue waits. */
+static bool is_of_connection(int error)
 {
-	return error == EMFILE || error == ENFILE || error == ENOBUFS ||
-	       error == ENOMEM;
+	static const int errors[] = {
+		ECONNABORTED, EPROTO,     ENETDOWN,    ENOPROTOOPT, EHOSTDOWN, ENONET,
+		EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH, ETIMEDOUT,   EINTR,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(errors); i++)
+		if (errors[i] == error)
+			return true;
+	return false;
+}
+
+/* Is there a reason to leave the queue alone, to keep some descriptors for the rest of
+ * the program? Management ports live on that reserve. */
+static bool has_to_wait(struct worker *w, const struct port *port)
+{
+	uint32_t n_max = __atomic_load_n(&w->forward->fd_sessions, __ATOMIC_RELAXED);
+
+	if (port->is_manage)
+		return false;
+	if (session_n_live(w->table) < n_max)
+		return w->now_ms < w->short_until_ms;
+	log_limited(&no_fds, LOG_LEVEL_WARNING,
+	            "file descriptors for %u sessions are in use, clients wait", n_max);
+	return true;
 }
 
 /* The next in the queue. */
@@ -175,36 +233,31 @@ static enum accept_result accept_one(struct worker *w, struct port *port)
 	struct sockaddr_storage sa;
 	socklen_t len = sizeof(sa);
 	struct addr addr;
-	uint32_t n_max = __atomic_load_n(&w->forward->fd_sessions, __ATOMIC_RELAXED);
 	int fd;
 
-	/* Leaves some descriptors to the rest of the program: the reserve. */
-	if (!port->is_manage && session_n_live(w->table) >= n_max) {
-		log_limited(&no_fds, LOG_LEVEL_WARNING,
-		            "file descriptors for %u sessions are in use, clients wait",
-		            n_max);
-		accept_pause(w, false);
+	if (has_to_wait(w, port)) {
+		pause_port(port);
 		return ACCEPT_PAUSED;
 	}
 	fd = accept4(port->source.fd, (struct sockaddr *)&sa, &len,
 	             SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0) {
 		addr = addr_from_sockaddr((struct sockaddr *)&sa);
-		admit(w, port, fd, &addr);
+		if (!admit(w, port, fd, &addr))
+			refuse(fd);
 		return ACCEPT_DONE;
 	}
 	if (errno == EAGAIN)
 		return ACCEPT_EMPTY;
-	if (is_out_of_fds(errno)) {
-		log_limited(&no_fds, LOG_LEVEL_ERROR, "cannot accept, clients wait: %s",
+	if (is_of_connection(errno)) {
+		log_limited(&failed, LOG_LEVEL_WARNING, "cannot accept: %s",
 		            strerrordesc_np(errno));
-		accept_pause(w, true);
-		return ACCEPT_PAUSED;
+		return ACCEPT_DONE;
 	}
-	/* Errors of the connection itself, see accept(2): the next may be fine. */
-	log_limited(&failed, LOG_LEVEL_WARNING, "cannot accept: %s",
+	log_limited(&no_fds, LOG_LEVEL_ERROR, "cannot accept, clients wait: %s",
 	            strerrordesc_np(errno));
-	return ACCEPT_DONE;
+	pause_port(port);
+	return ACCEPT_PAUSED;
 }
 
 void accept_on_event(struct source *source, uint32_t events)
@@ -213,9 +266,16 @@ void accept_on_event(struct source *source, uint32_t events)
 
 	(void)events;
 
-	for (int i = 0; i < SHARE; i++)
-		if (accept_one(port->worker, port) != ACCEPT_DONE)
+	for (int i = 0; i < SHARE; i++) {
+		enum accept_result r = accept_one(port->worker, port);
+
+		if (r == ACCEPT_PAUSED)
 			return;
+		if (r == ACCEPT_EMPTY)
+			break;
+	}
+	/* This one did not use up what there was: the next that waits may try. */
+	accept_resume(port->worker);
 }
 
 void accept_all(struct port *port)

@@ -3,7 +3,6 @@
 #ifndef G5X_FORWARD_ACCEPT_H
 #define G5X_FORWARD_ACCEPT_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct port;
@@ -17,14 +16,17 @@ void accept_on_event(struct source *source, uint32_t events);
 void accept_all(struct port *port);
 
 /**
- * accept_pause() - stop taking clients: no file descriptors
- * @with_manage: management ports too, which otherwise live on the reserve
+ * accept_resume() - let the port that has waited longest try again
  *
- * They stay in the kernel's queue. Resumed when a session of this worker ends, and
- * every ACCEPT_RETRY_MS in case one of another worker did.
+ * A port that finds no file descriptors takes no more clients; they stay in the kernel's
+ * queue. One is resumed when a session of this worker ends (which is room for one more),
+ * when another port has found room, and every ACCEPT_RETRY_MS in case a session of
+ * another worker ended.
  */
-void accept_pause(struct worker *w, bool with_manage);
 void accept_resume(struct worker *w);
+
+/** accept_forget() - a port that is about to be closed waits no more */
+void accept_forget(struct port *port);
 
 #define ACCEPT_RETRY_MS 50
 

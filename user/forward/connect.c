@@ -131,12 +131,11 @@ static int open_server(struct worker *w, struct session *s)
 	return 0;
 }
 
-/* Not the server's fault: too few descriptors. Wait for some, for a while. */
+/* Not the server's fault: too few descriptors. Wait for some, for a while; the server
+ * stays chosen, for each choice counts. */
 static void wait_for_resources(struct worker *w, struct session *s)
 {
-	session_close_server(s);
-	memset(&s->server_addr, 0, sizeof(s->server_addr));
-	accept_pause(w, true);
+	w->short_until_ms = w->now_ms + ACCEPT_RETRY_MS;
 	if (w->now_us > s->accepted_us + RESOURCES_WAIT_US) {
 		session_close(w, s, CLOSE_NO_RESOURCES);
 		return;
@@ -146,7 +145,9 @@ static void wait_for_resources(struct worker *w, struct session *s)
 
 static bool is_out_of_resources(int r)
 {
-	return r == -EMFILE || r == -ENFILE || r == -ENOBUFS || r == -ENOMEM;
+	/* ENOSPC: epoll's limit of what a user may watch. */
+	return r == -EMFILE || r == -ENFILE || r == -ENOBUFS || r == -ENOMEM ||
+	       r == -ENOSPC;
 }
 
 /* What a failed connect means for the server, for the log and for the session.
@@ -189,22 +190,29 @@ static bool pick_server(struct worker *w, struct session *s)
 	}
 	s->server = server->state->state.index;
 	s->server_addr = server->addr;
-	if (rule->connect_timeout_s > 0)
+	return true;
+}
+
+static void limit_connect(struct worker *w, struct session *s)
+{
+	const struct rule *rule = worker_rule(w, s->rule);
+
+	if (rule && rule->connect_timeout_s > 0)
 		set_deadline(w, s, w->now_ms + rule->connect_timeout_s * 1000ULL);
 	else
 		set_deadline(w, s, NO_DEADLINE);
 	limit_wait(w, s);
-	return true;
 }
 
 void connect_start(struct worker *w, struct session *s)
 {
 	uint32_t number = worker_number(w, s);
 
-	while (pick_server(w, s)) {
+	while (s->server != 0 || pick_server(w, s)) {
 		int r = open_server(w, s);
 
 		if (r == 0) {
+			limit_connect(w, s);
 			session_set_state(w->table, number, SESSION_CONNECTING);
 			return;
 		}
@@ -242,14 +250,33 @@ static void log_forward(const struct session *s)
 	          addr_format(&s->server_addr, server), s->end[SERVER].fd);
 }
 
+/* A port of this host that nobody listens on, and that the kernel happened to take as
+ * our own: TCP connects that to itself (RFC 9293, simultaneous open). */
+static bool is_own_echo(const struct session *s)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	struct addr own;
+
+	if (getsockname(s->end[SERVER].fd, (struct sockaddr *)&sa, &len) < 0)
+		return false;
+	own = addr_from_sockaddr((struct sockaddr *)&sa);
+	return addr_equal(&own, &s->server_addr);
+}
+
 static void on_connected(struct worker *w, struct session *s)
 {
 	const struct rule *rule = worker_rule(w, s->rule);
 
+	if (is_own_echo(s)) {
+		try_next(w, s, -ECONNREFUSED);
+		return;
+	}
+
 	if (rule)
 		balance_connected(rule, state_get(STATE_SERVER, s->server));
 	connect_forget_tried(w, s);
-	s->connected_us = clock_us();
+	s->connected_us = w->now_us; /* as first_byte_us: their order is kept */
 	s->last_active_ms = w->now_ms;
 	session_set_state(w->table, worker_number(w, s), SESSION_RELAYING);
 	log_forward(s);

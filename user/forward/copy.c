@@ -16,13 +16,15 @@
  *     flow->len > 0.
  * I2: shutdown(destination) only when has_eof and flow->len == 0.
  * I3: a reset of one end reaches the other as a reset, after the bytes that were
- *     readable before it and that the other takes at once.
+ *     readable before it and that the other's socket takes at once. As with any reset,
+ *     what that socket has not sent by then is lost.
  */
 #include "forward/copy.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -33,6 +35,9 @@
 /* Bytes for one direction before others get their turn. */
 #define SHARE (256U << 10)
 
+/* Of an end that was reset: more than a receive buffer holds. */
+#define LAST_SHARES 1024
+
 enum pump_result {
 	PUMP_WAIT,        /* until epoll reports */
 	PUMP_MORE,        /* there is more to do: make it ready */
@@ -41,11 +46,6 @@ enum pump_result {
 	PUMP_DEST_DEAD,   /* write failed: reset */
 	PUMP_NO_MEMORY,
 };
-
-static bool would_block(void)
-{
-	return errno == EAGAIN || errno == EINTR;
-}
 
 /* @from: the end that the bytes came from. */
 static void note_bytes(struct worker *w, struct session *s, int from, size_t n)
@@ -77,8 +77,9 @@ static ssize_t send_some(struct session *s, int to, const char *data, size_t len
 
 	if (!s->end[to].is_writable)
 		return 0;
-	n = send(s->end[to].fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (n < 0 && !would_block()) {
+	n = TEMP_FAILURE_RETRY(
+	        send(s->end[to].fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT));
+	if (n < 0 && errno != EAGAIN) {
 		/* An error is told once: after this one a read says 0, as it does at a
 		 * FIN. EPIPE is for a reset that came after the FIN. */
 		s->end[to].is_cut = errno != EPIPE;
@@ -134,10 +135,11 @@ static enum pump_result read_and_send(struct worker *w, struct session *s, int f
 {
 	struct session_end *src = &s->end[from];
 	char *scratch = pool_buffer(&w->pool, w->scratch);
-	ssize_t n = recv(src->fd, scratch, w->pool.buffer_size, MSG_DONTWAIT);
+	size_t room = w->pool.buffer_size < SHARE ? w->pool.buffer_size : SHARE;
+	ssize_t n = TEMP_FAILURE_RETRY(recv(src->fd, scratch, room, MSG_DONTWAIT));
 	ssize_t n_sent;
 
-	if ((n < 0 && !would_block()) || (n == 0 && src->is_cut))
+	if ((n < 0 && errno != EAGAIN) || (n == 0 && src->is_cut))
 		return PUMP_SOURCE_DEAD;
 	if (n <= 0) {
 		src->is_readable = false;
@@ -145,7 +147,7 @@ static enum pump_result read_and_send(struct worker *w, struct session *s, int f
 		return n == 0 ? PUMP_MORE : PUMP_WAIT;
 	}
 	/* A FIN or an urgent mark behind the bytes cuts a read short, too. */
-	if ((size_t)n < w->pool.buffer_size && !src->has_hangup && !src->is_urgent)
+	if ((size_t)n < room && !src->has_hangup && !src->is_urgent)
 		src->is_readable = false;
 	*share -= (size_t)n < *share ? (size_t)n : *share;
 
@@ -210,7 +212,7 @@ static bool bury(struct worker *w, struct session *s, int dead)
 {
 	s->end[dead].is_readable = s->end[dead].has_hangup = true; /* read to its end */
 	s->end[!dead].is_writable = true; /* epoll may not have said so yet */
-	while (copy_pump(w, s, dead) == PUMP_MORE)
+	for (int i = 0; i < LAST_SHARES && copy_pump(w, s, dead) == PUMP_MORE; i++)
 		;
 	session_close(w, s, dead == CLIENT ? CLOSE_CLIENT_RESET : CLOSE_SERVER_RESET);
 	return false;
@@ -243,7 +245,9 @@ static bool work(struct worker *w, struct session *s, int from)
 		worker_make_ready(w, worker_number(w, s));
 		return true;
 	case PUMP_ENDED:
-		return on_direction_ended(w, s);
+		/* A reset right behind the FIN was in the same report; none follows. */
+		return on_direction_ended(w, s) &&
+		       (!s->end[from].has_error || bury(w, s, from));
 	case PUMP_SOURCE_DEAD:
 		session_close(w, s,
 		              from == CLIENT ? CLOSE_CLIENT_RESET : CLOSE_SERVER_RESET);

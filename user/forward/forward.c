@@ -189,7 +189,21 @@ static void close_port(struct worker *w, struct port *port)
 		return;
 	/* Whoever got through the handshake is served: closing would reset them. */
 	accept_all(port);
+	accept_forget(port);
 	loop_remove(&w->loop, &port->source);
+	close(port->source.fd);
+	port->source.fd = -1;
+}
+
+static void watch_port(struct worker *w, struct port *port)
+{
+	int r = loop_add(&w->loop, &port->source, EPOLLIN);
+
+	if (r == 0)
+		return;
+	/* Nobody shall queue where nobody accepts: the other workers' sockets get the
+	 * clients of this one when it is gone. */
+	log_errno(r, "worker %u cannot watch a listener, and does without", w->number);
 	close(port->source.fd);
 	port->source.fd = -1;
 }
@@ -209,12 +223,10 @@ static void switch_snapshot(struct worker *w, void *arg)
 
 		port->match = next->matches[i];
 		port->is_manage = next->is_manage[i];
-		if (port->source.id != 0)
+		if (port->source.id != 0 || port->source.fd < 0)
 			continue;
 		port->source.on_event = accept_on_event;
-		if (loop_add(&w->loop, &port->source, EPOLLIN) < 0)
-			log_error("worker %u cannot watch a listener: out of memory",
-			          w->number);
+		watch_port(w, port);
 	}
 }
 

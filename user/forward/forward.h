@@ -4,7 +4,7 @@
  *
  * N workers share nothing on the hot path: each has a thread, an epoll, its own
  * listening sockets (SO_REUSEPORT) and its own sessions. The main thread publishes
- * configurations and asks for things to be done between two turns of each worker's
+ * configurations and asks for things to be done by each worker's
  * loop; it never touches a session itself.
  *
  * Thread: every function here belongs to the main thread, but for the callback.

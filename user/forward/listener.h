@@ -16,7 +16,8 @@ struct listener;
  *            address (or the other way round)
  *
  * SO_REUSEPORT lets the workers share the address; that it would also let a second
- * daemon in by mistake is prevented: the first socket is bound without it.
+ * daemon in by mistake is prevented: the first socket is bound without it (but where
+ * @overlaps, which the kernel would refuse as well).
  * Clients queue from here on, though nobody accepts yet.
  *
  * Return: 0, or -errno (EADDRINUSE: somebody else has it).

@@ -74,8 +74,10 @@ struct session_end {
 	bool is_writable;
 	bool has_hangup; /* peer's FIN was seen by epoll: read on until 0 */
 	bool has_error;  /* epoll said so: reads fail once what came before is read */
-	bool is_urgent;  /* out-of-band data came: short reads prove nothing */
-	bool is_cut;     /* a send told of its reset: a read of 0 is no FIN */
+	uint32_t
+	        n_unsent; /* bytes its socket still had to send when the timer looked */
+	bool is_urgent;   /* out-of-band data came: short reads prove nothing */
+	bool is_cut;      /* a send told of its reset: a read of 0 is no FIN */
 };
 
 /* Bytes that arrive at one end and must leave by the other. */

@@ -2,7 +2,7 @@
 /*
  * session_close.c - gives back whatever a session took, each thing once.
  *
- * What accept.c and connect.c count up is counted down here and nowhere else, so no
+ * What a session took in accept.c and connect.c is given back here and nowhere else, so no
  * limit can leak whatever way a session ends.
  */
 #include "forward/session_close.h"

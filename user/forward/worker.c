@@ -3,11 +3,13 @@
 #include "forward/worker.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -17,6 +19,9 @@
 #include "forward/connect.h"
 #include "forward/relay.h"
 #include "forward/session_close.h"
+
+/* Turns in a row that may put timers off. */
+#define TIMERS_LATE_MAX 64
 
 static struct iarray ready_links(const struct worker *w)
 {
@@ -57,15 +62,38 @@ static uint64_t silence_ms(const struct session *s, enum close_reason *ret_reaso
 	return s->timeout_s * 1000ULL;
 }
 
+/*
+ * The timer looks at half of the time and at the end of it. What the daemon handed to a
+ * socket may take long to reach a slow peer: fewer unsent bytes than at the last look are
+ * activity as well.
+ */
 void worker_set_idle_timer(struct worker *w, struct session *s)
 {
 	enum close_reason reason;
 	uint64_t ms = silence_ms(s, &reason);
+	uint64_t half_ms = s->last_active_ms + ms / 2;
 
-	if (ms > 0)
-		wheel_set(&w->wheel, worker_number(w, s), s->last_active_ms + ms);
-	else
+	if (ms == 0)
 		wheel_clear(&w->wheel, worker_number(w, s));
+	else if (w->now_ms < half_ms)
+		wheel_set(&w->wheel, worker_number(w, s), half_ms);
+	else
+		wheel_set(&w->wheel, worker_number(w, s), s->last_active_ms + ms);
+}
+
+/* Has a socket sent anything since the last look? */
+static bool is_draining(struct session *s)
+{
+	bool has_sent = false;
+
+	for (int i = 0; i < 2; i++) {
+		int n = 0;
+
+		ioctl(s->end[i].fd, SIOCOUTQ, &n);
+		has_sent |= (uint32_t)n < s->end[i].n_unsent;
+		s->end[i].n_unsent = (uint32_t)n;
+	}
+	return has_sent;
 }
 
 /*
@@ -83,6 +111,8 @@ static void on_timer(void *ctx, uint32_t number)
 		connect_on_timer(w, s);
 		return;
 	}
+	if (is_draining(s))
+		s->last_active_ms = w->now_ms;
 	ms = silence_ms(s, &reason);
 	if (ms > 0 && s->last_active_ms + ms <= w->now_ms)
 		session_close(w, s, reason);
@@ -151,7 +181,7 @@ static int wait_ms(const struct worker *w)
 
 	if (w->ready.first)
 		return 0;
-	if (!w->is_paused)
+	if (!w->first_paused)
 		return ms;
 	until_resume = w->resume_ms > w->now_ms ? (int)(w->resume_ms - w->now_ms) : 0;
 	return ms < 0 || until_resume < ms ? until_resume : ms;
@@ -182,10 +212,16 @@ static void on_wake(struct source *source, uint32_t events)
 
 void worker_turn(struct worker *w)
 {
-	loop_turn(&w->loop, wait_ms(w), read_clock);
+	int n = loop_turn(&w->loop, wait_ms(w), read_clock);
+
 	run_ready(w);
+	/* After a stop (SIGSTOP) much is overdue that events which still wait would
+	 * have moved on: they go first. Not for ever, though. */
+	if ((n == -EINTR || n == LOOP_BATCH) && w->n_timers_late++ < TIMERS_LATE_MAX)
+		return;
+	w->n_timers_late = 0;
 	wheel_run(&w->wheel, w->now_ms, on_timer, w);
-	if (w->is_paused && w->now_ms >= w->resume_ms)
+	if (w->first_paused && w->now_ms >= w->resume_ms)
 		accept_resume(w);
 }
 

@@ -5,8 +5,8 @@
  * For the files of forward/ only. Everything in a worker belongs to its thread;
  * other threads reach it through worker_call().
  *
- * One turn of the loop: wait, handle events, give each session with work left
- * another share (ready), fire timers, do what was asked by worker_call().
+ * One turn of the loop: wait, handle events (what was asked by worker_call() is one of
+ * them), give each session with work left another share (ready), fire timers.
  */
 #ifndef G5X_FORWARD_WORKER_H
 #define G5X_FORWARD_WORKER_H
@@ -42,8 +42,9 @@ struct port {
 	struct worker *worker;
 	struct listener *listener;
 	const struct match *match; /* of the published configuration */
-	unsigned int share;        /* accept.c: clients to take at a time */
 	bool is_manage; /* for management clients only: not held back by sessions */
+	bool is_paused;
+	struct port *next_paused;
 };
 
 /* What a configuration looks like to workers; immutable once published. */
@@ -78,10 +79,13 @@ struct worker {
 	struct tried *tried; /* owned; of number n at [n]; [0] is not used */
 	uint32_t n_tried, free_tried;
 
-	/* Accepting stopped for want of file descriptors; tried again then. */
-	bool is_paused;
-	uint64_t resume_ms;
+	/* Ports that wait for file descriptors, oldest first: see accept.h. */
+	struct port *first_paused, *last_paused;
+	uint64_t resume_ms; /* try again then */
+	uint64_t
+	        short_until_ms; /* a session got no descriptor: accept none till then */
 
+	unsigned int n_timers_late;         /* turns in a row that put timers off */
 	uint64_t n_closed[CLOSE_N_REASONS]; /* atomic to read */
 
 	unsigned int number;
@@ -123,7 +127,7 @@ int worker_start(struct worker *w, struct forward *f, unsigned int number);
 /** worker_join() - after a call that set is_stopping; frees what it owns */
 void worker_join(struct worker *w);
 
-/** worker_call() - have every worker run @fn between two turns; returns when all did */
+/** worker_call() - have every worker run @fn, as an event; returns when all did */
 void worker_call(struct forward *f, void (*fn)(struct worker *w, void *arg), void *arg);
 
 /** worker_rule() - of that state number, as configured now; NULL if it was removed */

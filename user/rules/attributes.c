@@ -35,7 +35,7 @@ _Static_assert(ARRAY_SIZE(datapath_words) == DATAPATH_N + 1,
 static const struct attribute attributes[] = {
 	{ ATTRIBUTE(config, maxsessions_per_ip, "maxsessions_per_ip", ATTRIBUTE_GLOBAL,
 	            value_read_lenient),
-	  .max = INT64_MAX, .is_clamped = true, .flag_offset = VALUE_NO_FLAG },
+	  .max = INT64_MAX, .is_limit = true, .flag_offset = VALUE_NO_FLAG },
 	{ ATTRIBUTE(config, workers, "workers", ATTRIBUTE_GLOBAL, value_read_strict),
 	  .max = WORKERS_MAX, FLAG(has_workers) },
 	{ ATTRIBUTE(config, log_target, "log", ATTRIBUTE_GLOBAL, value_read_log_target),
@@ -62,7 +62,7 @@ static const struct attribute attributes[] = {
 
 	{ ATTRIBUTE(rule_client, maxclients, "maxclients", ATTRIBUTE_CLIENT,
 	            value_read_lenient),
-	  .max = INT64_MAX, .is_clamped = true, .flag_offset = VALUE_NO_FLAG },
+	  .max = INT64_MAX, .is_limit = true, .flag_offset = VALUE_NO_FLAG },
 
 	{ ATTRIBUTE(rule_server, weight, "weight", ATTRIBUTE_SERVER, value_read_strict),
 	  .max = SERVER_WEIGHT_MAX, .flag_offset = VALUE_NO_FLAG },
@@ -234,7 +234,7 @@ static bool read_pair(struct block *b, struct token *name)
 	return true;
 }
 
-void attributes_parse(enum attribute_scope scope, void *target, struct line *line,
+bool attributes_parse(enum attribute_scope scope, void *target, struct line *line,
                       struct diag_list *diags)
 {
 	struct block b = {
@@ -248,16 +248,17 @@ void attributes_parse(enum attribute_scope scope, void *target, struct line *lin
 			block_report(&b, t.span,
 			             "( NAME VALUE ) with blanks around each",
 			             "the block has no ')' before " QUOTED, QUOTE(t));
-			return;
+			return false;
 		}
 		line_next_token(line, &t);
 		if (token_is(&t, ")") || !read_pair(&b, &t))
-			return;
+			return true;
 	}
 	/* A line that ends in a mistake has had its say. */
 	if (diags->n_errors == n_errors)
 		block_report(&b, line_end_span(line), "a ')' with blanks around it",
 		             "the block has no ')' before the line ends");
+	return false;
 }
 
 void attributes_skip(struct line *line)

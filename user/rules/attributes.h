@@ -8,6 +8,8 @@
 #ifndef G5X_RULES_ATTRIBUTES_H
 #define G5X_RULES_ATTRIBUTES_H
 
+#include <stdbool.h>
+
 #include "rules/diag.h"
 
 struct line;
@@ -28,8 +30,10 @@ enum attribute_scope {
  * @line:   its '(' was just read; afterwards, what follows the ')'
  *
  * Pairs that are wrong are reported and leave @target as it was.
+ *
+ * Return: was there a ')'? If not, that was reported.
  */
-void attributes_parse(enum attribute_scope scope, void *target, struct line *line,
+bool attributes_parse(enum attribute_scope scope, void *target, struct line *line,
                       struct diag_list *diags);
 
 /** attributes_skip() - to behind the ')', or to where the block surely has ended */

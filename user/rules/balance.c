@@ -85,12 +85,13 @@ static size_t find_server(const struct rule *rule, uint32_t index)
 	return NOBODY;
 }
 
-/* Where a scan that must not favour the first server begins. */
+/* Where a scan that must not favour the first server begins, modulo their number;
+ * before there was a choice that is the second, as in G5. */
 static size_t after_last_choice(const struct pick *p)
 {
 	size_t last = find_server(p->rule, p->state->last_server);
 
-	return last == NOBODY ? 0 : (last + 1) % p->rule->n_servers;
+	return (last == NOBODY ? 0 : last) + 1;
 }
 
 static size_t first_usable_from(const struct pick *p, size_t start)

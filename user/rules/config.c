@@ -34,8 +34,8 @@ static void read_global(struct reader *r, struct line *line)
 	char *comment = build_comment(line);
 
 	line_next_token(line, &open);
-	attributes_parse(ATTRIBUTE_GLOBAL, r->config, line, r->env.diags);
-	parse_warn_of_rest(line, ")", r->env.diags);
+	if (attributes_parse(ATTRIBUTE_GLOBAL, r->config, line, r->env.diags))
+		parse_warn_of_rest(line, ")", r->env.diags);
 	if (comment)
 		build_add_line(r->config, comment, NULL);
 }

@@ -50,7 +50,7 @@ enum datapath {
 #define RULE_FIN_TIMEOUT_S 60     /* default */
 #define RULE_SKIPPED_PICKS 100    /* how long a failed server is passed over */
 #define SERVER_WEIGHT_MAX 256
-#define TIMEOUT_MAX_S 31536000 /* a year; larger is taken for a mistake */
+#define TIMEOUT_MAX_S 31536000 /* a year; G5 names no maximum, so its timeout is cut */
 
 struct rule_client {
 	char *text; /* as written */

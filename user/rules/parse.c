@@ -120,6 +120,10 @@ static void report_id(const struct parse_env *env, const struct token *id)
 	static const char *const signs[] = { ";", "-", ">", ")", "->" };
 	struct name *name;
 
+	/* A file that has it is read as one with a global block. */
+	if (token_is(id, "("))
+		diag_add(env->diags, DIAG_ERROR, DIAG_OTHER, id->span, SHAPE,
+		         "a rule cannot have the id \"(\": it starts a global block");
 	if (id->len > RULE_ID_MAX)
 		diag_add(env->diags, DIAG_ERROR, DIAG_ID_TOO_LONG, id->span,
 		         "at most 64 bytes", "rule id " QUOTED " has %zu bytes",

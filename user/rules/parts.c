@@ -50,6 +50,10 @@ static bool parse_pattern(const struct parts *p, const struct token *t,
 		         "%s address " QUOTED ": %s", what, QUOTE(*t), reason);
 		return false;
 	}
+	if (reason)
+		diag_add(p->env->diags, DIAG_WARNING, code, t->span, PATTERN_EXAMPLE,
+		         "%s address " QUOTED " matches %s: %s", what, QUOTE(*t),
+		         code == DIAG_BAD_CLIENT ? "nobody" : "no listener", reason);
 	if (has_empty_half(t))
 		diag_add(p->env->diags, DIAG_WARNING, code, t->span,
 		         "a * where anything will do",

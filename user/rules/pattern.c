@@ -128,30 +128,41 @@ static int parse_number(struct piece digits, unsigned int max, unsigned int *ret
 	return 0;
 }
 
-static int parse_port(struct piece port, struct pattern *p, const char **ret_reason)
+/* Why no port has this text; NULL: one may have. */
+static const char *why_no_port(struct piece port)
 {
 	size_t n_characters = 0;
+	unsigned int number;
+
+	if (!consists_of(port, "0123456789*?"))
+		return "a port has digits, '*' and '?' only";
+	for (size_t i = 0; i < port.len; i++)
+		n_characters += port.text[i] != '*';
+	if (n_characters > PORT_MAX_DIGITS)
+		return "no port is that long";
+	if (port.text[0] == '0' && port.len > 1)
+		return "no port begins with 0";
+	if (!has_wildcard(port) && parse_number(port, UINT16_MAX, &number) < 0)
+		return "no port is greater than 65535";
+	return NULL;
+}
+
+static int parse_port(struct piece port, struct pattern *p, const char **ret_note)
+{
 	unsigned int number = 0;
 
 	if (consists_of(port, "*")) {
 		p->port_kind = PATTERN_ANY;
 		return 0;
 	}
-	if (!consists_of(port, "0123456789*?"))
-		return invalid("a port has digits, '*' and '?' only", ret_reason);
-	for (size_t i = 0; i < port.len; i++)
-		n_characters += port.text[i] != '*';
-	if (n_characters > PORT_MAX_DIGITS)
-		return invalid("no port is that long", ret_reason);
-	if (port.text[0] == '0' && port.len > 1)
-		return invalid("no port begins with 0", ret_reason);
-	if (has_wildcard(port)) {
+	*ret_note = why_no_port(port);
+	/* "080", "http": no client's port, but G5 starts with such a rule */
+	if (*ret_note || has_wildcard(port)) {
 		p->port_kind = PATTERN_GLOB;
 		p->port_glob = strndup(port.text, port.len);
 		return p->port_glob ? 0 : -ENOMEM;
 	}
-	if (parse_number(port, UINT16_MAX, &number) < 0)
-		return invalid("no port is greater than 65535", ret_reason);
+	parse_number(port, UINT16_MAX, &number);
 	p->port_kind = PATTERN_EXACT;
 	/* Not addr_set_port(): the address may have no family, and in both
 	 * families the port is at the same place. */
@@ -250,13 +261,14 @@ int pattern_parse(const char *text, size_t len, struct pattern *ret_pattern,
                   const char **ret_reason)
 {
 	__attribute__((cleanup(pattern_fini))) struct pattern p = { 0 };
+	const char *note = NULL;
 	struct halves h;
 	int r;
 
 	r = split((struct piece){ text, len }, &h, ret_reason);
 	if (r < 0)
 		return r;
-	r = parse_port(h.port, &p, ret_reason);
+	r = parse_port(h.port, &p, &note);
 	if (r < 0)
 		return r;
 	r = parse_ip(&h, &p, ret_reason);
@@ -264,6 +276,7 @@ int pattern_parse(const char *text, size_t len, struct pattern *ret_pattern,
 		return r;
 
 	*ret_pattern = p;
+	*ret_reason = note;
 	p = (struct pattern){ 0 };
 	return 0;
 }

@@ -32,7 +32,8 @@ struct pattern {
  * pattern_parse() - compile "IP:PORT", with wildcards
  * @text:       IP:PORT, IP/BITS:PORT, [IP6]:PORT or [IP6]/BITS:PORT; not
  *              terminated. An empty half means anything.
- * @ret_reason: on -EINVAL, a static text of what is wrong
+ * @ret_reason: on -EINVAL, a static text of what is wrong; on 0, NULL or a static
+ *              text of why the port matches nobody
  *
  * Return: 0; -EINVAL; -ENOMEM. *ret_pattern is untouched on failure.
  */

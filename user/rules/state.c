@@ -27,7 +27,7 @@
 
 #define CHUNK_BITS 10
 #define CHUNK_LEN (1U << CHUNK_BITS)
-#define N_CHUNKS 4096 /* 4 million states */
+#define N_CHUNKS 65536 /* 67 million states: memory ends first */
 
 struct entry {
 	UT_hash_handle hh;

@@ -3,8 +3,8 @@
  * values.c - checks and stores the values of attributes.
  *
  * Names that G5 knows take their numbers as its atol() does: what follows the
- * digits is ignored, no digits are 0; the difference is a warning. Names of our own
- * are strict.
+ * digits is ignored, no digits are 0, too many are the maximum; the difference is a
+ * warning. Names of our own are strict.
  */
 #include "rules/values.h"
 
@@ -66,12 +66,17 @@ void value_read_lenient(struct block *b, const struct attribute *a,
 	describe_number(a, expected, sizeof(expected));
 	if (!number)
 		is_negative = false;
-	if (!a->is_clamped && (is_negative || number > a->max)) {
-		block_report(b, value->span, expected, "%s " QUOTED " is %s", a->name,
-		             QUOTE(*value), is_negative ? "negative" : "out of range");
+	if (is_negative && !a->is_limit) {
+		block_report(b, value->span, expected, "%s " QUOTED " is negative",
+		             a->name, QUOTE(*value));
 		return;
 	}
-	if (is_negative || number > a->max) {
+	if (number > a->max && !a->is_limit) {
+		diag_add(b->diags, DIAG_WARNING, DIAG_ATTRIBUTE, value->span, expected,
+		         "%s " QUOTED " is taken for the most there is, %" PRIu64 "%s",
+		         a->name, QUOTE(*value), a->max, a->unit ? a->unit : "");
+		number = a->max;
+	} else if (is_negative || number > a->max) {
 		diag_add(b->diags, DIAG_WARNING, DIAG_ATTRIBUTE, value->span, expected,
 		         "%s " QUOTED " is taken for no limit", a->name, QUOTE(*value));
 		number = 0;
@@ -137,17 +142,22 @@ void value_read_log_target(struct block *b, const struct attribute *a,
                            const struct token *value)
 {
 	char **member = (char **)(void *)((char *)b->target + a->offset);
+	struct similar s = { .text = value->text, .len = value->len };
 	bool is_word = false;
-	char hint[64];
 
-	for (const char *const *word = a->words; *word; word++)
+	for (const char *const *word = a->words; *word; word++) {
 		is_word = is_word || token_is(value, *word);
-	if (!is_word && !memchr(value->text, '/', value->len) &&
-	    *suggest(hint, sizeof(hint), value, a->words))
-		diag_add(b->diags, DIAG_WARNING, DIAG_ATTRIBUTE, value->span,
-		         "stderr, syslog, none, or a path with a '/' in it",
-		         "the log goes to a file named " QUOTED "%s", QUOTE(*value),
-		         hint);
+		similar_offer(&s, *word);
+	}
+	if (!is_word && s.best && !memchr(value->text, '/', value->len)) {
+		block_report(b, value->span,
+		             "stderr, syslog, none, or a path with a '/' in it",
+		             "there is no log " QUOTED
+		             "; did you mean \"%s\"? A file of that name is written "
+		             "./%.*s",
+		             QUOTE(*value), s.best, (int)value->len, value->text);
+		return;
+	}
 	free(*member);
 	*member = alloc_text(value->text, value->len);
 }

@@ -32,7 +32,7 @@ struct attribute {
 	size_t offset, size; /* the member it sets */
 	size_t flag_offset; /* the bool that says the file names it, or VALUE_NO_FLAG */
 	uint64_t max;       /* of a number */
-	bool is_clamped;    /* numbers outside are usual, and mean no limit */
+	bool is_limit;      /* of a lenient number: one out of range means no limit */
 	const char *const *words; /* of a choice, by value, up to NULL */
 	const char *unit;         /* for messages */
 };

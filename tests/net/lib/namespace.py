@@ -29,6 +29,11 @@ class Namespace:
         check(libc.setns(self.before, CLONE_NEWNET))
         os.close(self.before)
 
+    def limit_local_ports(self, first, last):
+        """That connect(2) takes."""
+        path = Path("/proc/sys/net/ipv4/ip_local_port_range")
+        path.write_text(f"{first} {last}")
+
     def limit_tcp_buffers(self, n_bytes):
         """Of new sockets, each way. Memory for TCP is the whole machine's."""
         for name in ("tcp_rmem", "tcp_wmem"):
