@@ -202,7 +202,7 @@ def test_a_flood_over_the_session_cap_is_logged_once_a_second(g5x, serve, client
 def test_refused_client_that_has_sent_something_sees_an_orderly_end(g5x, serve):
     """Bytes that are left unread when a socket is closed would make that a reset."""
     g5x.start(g5x.rule("web", "RR", FORWARD, serve(named("A")), clients="10.*:*"))
-    g5x.signal(signal.SIGSTOP)
+    g5x.freeze()
     with connect(FORWARD) as client:
         client.sendall(b"GET / HTTP/1.0\r\n\r\n")
         g5x.signal(signal.SIGCONT)

@@ -206,6 +206,9 @@ def test_list_forwards_shows_listeners_managers_and_both_directions(start, g5x, 
     client, _ = hold(FORWARD)
     with client:
         port, admin_port = client.getsockname()[1], manage.sock.getsockname()[1]
+        # a byte is counted just after it is sent
+        counted = f" bytes=1 datapath={g5x.datapath}\r\n"
+        wait_until(lambda: counted in manage.ask("list forwards"), "the byte is counted")
         lines = manage.ask("list forwards").split("\r\n")
     shapes = [
         r"     1 : LISTEN \[127\.0\.0\.1:8999\]#\d+#",

@@ -17,10 +17,10 @@
 
 #include "base/addr.h"
 #include "base/cleanup.h"
+#include "forward/worker.h"
 #include "tcp.h"
 
-/* As sessions are watched: edge-triggered, once, for everything. */
-#define END_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
+#define END_EVENTS WORKER_END_EVENTS
 
 static int epoll_fd, a, b; /* b is watched */
 
@@ -116,6 +116,45 @@ static void bytes_and_fin_may_come_in_one_report_and_need_two_reads(void **state
 	assert_int_equal(recv(b, buf, sizeof(buf), 0), 5);
 	assert_int_equal(report(50), 0);
 	assert_int_equal(recv(b, buf, sizeof(buf), 0), 0);
+}
+
+/* copy.c, has_whole_stream(): the read that would say 0 can be left out. */
+static void after_a_fin_was_reported_a_short_read_took_the_last_bytes(void **state)
+{
+	static char sent[20000], got[sizeof(sent) + 1];
+
+	(void)state;
+
+	for (size_t n = 1; n < sizeof(sent); n += 1999) {
+		close(a);
+		close(b);
+		tcp_pair(&a, &b);
+		watch(b, END_EVENTS);
+		for (size_t at = 0; at < n; at += 1000)
+			tcp_send(a, sent + at, n - at < 1000 ? n - at : 1000);
+		assert_ok(shutdown(a, SHUT_WR));
+		assert_false(report_with(EPOLLRDHUP) & EPOLLERR);
+		assert_int_equal(recv(b, got, sizeof(got), 0), n);
+		assert_int_equal(recv(b, got, sizeof(got), 0), 0);
+	}
+}
+
+static void a_reset_is_no_hangup_without_an_error(void **state)
+{
+	(void)state;
+	tcp_send(a, "hello", 5);
+	tcp_reset(take_fd(a));
+	assert_true(report_with(EPOLLRDHUP) & EPOLLERR);
+}
+
+/* copy.c: the last bytes and the FIN that follows them go together. */
+static void bytes_sent_with_msg_more_leave_with_the_shutdown(void **state)
+{
+	(void)state;
+	assert_int_equal(send(b, "hello", 5, MSG_MORE), 5);
+	assert_ok(shutdown(b, SHUT_WR));
+	tcp_expect(a, "hello", 5);
+	tcp_expect_end(a);
 }
 
 static void bytes_after_a_short_read_are_reported_again(void **state)
@@ -412,6 +451,9 @@ int main(int argc, char **argv)
 		FACT_TEST(the_state_at_the_time_of_adding_is_reported_as_an_edge),
 		FACT_TEST(a_fin_after_a_short_read_is_reported),
 		FACT_TEST(bytes_and_fin_may_come_in_one_report_and_need_two_reads),
+		FACT_TEST(after_a_fin_was_reported_a_short_read_took_the_last_bytes),
+		FACT_TEST(a_reset_is_no_hangup_without_an_error),
+		FACT_TEST(bytes_sent_with_msg_more_leave_with_the_shutdown),
 		FACT_TEST(bytes_after_a_short_read_are_reported_again),
 		FACT_TEST(after_a_partial_send_room_is_reported_as_an_edge),
 		FACT_TEST(a_full_buffer_that_drains_is_reported_as_an_edge),

@@ -71,14 +71,16 @@ static void measure_response(struct session *s, int from)
 	}
 }
 
-static ssize_t send_some(struct session *s, int to, const char *data, size_t len)
+/* @flags: MSG_MORE when the FIN follows at once, to go in one segment with the bytes. */
+static ssize_t send_some(struct session *s, int to, const char *data, size_t len,
+                         int flags)
 {
 	ssize_t n;
 
 	if (!s->end[to].is_writable)
 		return 0;
 	n = TEMP_FAILURE_RETRY(
-	        send(s->end[to].fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT));
+	        send(s->end[to].fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT | flags));
 	if (n < 0 && errno != EAGAIN) {
 		/* An error is told once: after this one a read says 0, as it does at a
 		 * FIN. EPIPE is for a reset that came after the FIN. */
@@ -95,7 +97,7 @@ static enum pump_result flush(struct worker *w, struct session *s, int from)
 {
 	struct session_flow *f = &s->flow[from];
 	ssize_t n = send_some(s, !from, pool_buffer(&w->pool, f->buffer) + f->offset,
-	                      f->len);
+	                      f->len, 0);
 
 	if (n < 0)
 		return PUMP_DEST_DEAD;
@@ -129,6 +131,16 @@ static enum pump_result keep_rest(struct worker *w, struct session *s, int from,
 	return PUMP_WAIT;
 }
 
+/*
+ * The FIN was there before the read, and nothing that could cut a read short: so a short
+ * read took the last bytes, and the next would say 0. A reset shuts down as well, but
+ * never without an error (tcp_reset() sets sk_err first, tcp_poll() reads it last).
+ */
+static bool has_whole_stream(const struct session_end *src)
+{
+	return src->has_fin && !src->has_error && !src->is_cut && !src->is_urgent;
+}
+
 /* Read once and send. *@share goes down by what was read. */
 static enum pump_result read_and_send(struct worker *w, struct session *s, int from,
                                       size_t *share)
@@ -153,7 +165,10 @@ static enum pump_result read_and_send(struct worker *w, struct session *s, int f
 
 	if (s->measures_response && from == SERVER)
 		measure_response(s, from);
-	n_sent = send_some(s, !from, scratch, (size_t)n);
+	if ((size_t)n < room && has_whole_stream(src))
+		s->flow[from].has_eof = true;
+	n_sent = send_some(s, !from, scratch, (size_t)n,
+	                   s->flow[from].has_eof ? MSG_MORE : 0);
 	if (n_sent < 0)
 		return PUMP_DEST_DEAD;
 	note_bytes(w, s, from, (size_t)n_sent);

@@ -291,21 +291,27 @@ static void stop(struct worker *w, void *arg)
 
 /* ---- the main thread's side ------------------------------------------------ */
 
-/* How many sessions the file descriptor limit allows, beside so many listeners. */
-static uint32_t count_fd_sessions(unsigned int n_workers, size_t n_listeners)
+static uint32_t get_fd_limit(void)
 {
 	struct rlimit limit = { .rlim_cur = 1024 };
-	rlim_t reserved = (rlim_t)n_workers * (FDS_PER_WORKER + n_listeners);
 
 	getrlimit(RLIMIT_NOFILE, &limit);
 	if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur > 1U << 30)
-		limit.rlim_cur = 1U << 30;
-	reserved += limit.rlim_cur / 64 > FD_RESERVE_MAX - FD_RESERVE_MIN
+		return 1U << 30;
+	return (uint32_t)limit.rlim_cur;
+}
+
+/* How many sessions the file descriptor limit allows, beside so many listeners. */
+static uint32_t count_fd_sessions(const struct forward *f, size_t n_listeners)
+{
+	size_t reserved = f->options.n_workers * (FDS_PER_WORKER + n_listeners);
+
+	reserved += f->fd_limit / 64 > FD_RESERVE_MAX - FD_RESERVE_MIN
 	                    ? FD_RESERVE_MAX
-	                    : FD_RESERVE_MIN + limit.rlim_cur / 64;
-	if (limit.rlim_cur <= reserved + FDS_PER_SESSION)
+	                    : FD_RESERVE_MIN + f->fd_limit / 64;
+	if (f->fd_limit <= reserved + FDS_PER_SESSION)
 		return 1;
-	return (uint32_t)((limit.rlim_cur - reserved) / FDS_PER_SESSION);
+	return (uint32_t)((f->fd_limit - reserved) / FDS_PER_SESSION);
 }
 
 /* Start the workers; the ones before a failure are stopped again. */
@@ -335,7 +341,8 @@ int forward_new(const struct forward_options *options, struct forward **ret_forw
 		return -ENOMEM;
 	f->options = *options;
 	f->table.memfd = -1;
-	f->fd_sessions = count_fd_sessions(options->n_workers, 0);
+	f->fd_limit = get_fd_limit();
+	f->fd_sessions = count_fd_sessions(f, 0);
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_cond_init(&f->called, NULL);
 
@@ -394,8 +401,7 @@ int forward_publish(struct forward *f, const struct config *config,
 	}
 	worker_call(f, switch_snapshot, next); /* I1 */
 	f->snapshot = next;
-	__atomic_store_n(&f->fd_sessions,
-	                 count_fd_sessions(f->n_workers, next->n_listeners),
+	__atomic_store_n(&f->fd_sessions, count_fd_sessions(f, next->n_listeners),
 	                 __ATOMIC_RELAXED);
 	close_listeners(f, now, next);
 	snapshot_free(now);

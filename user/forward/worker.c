@@ -130,6 +130,8 @@ static void note_events(struct session_end *end, uint32_t events)
 		end->is_writable = true;
 	if (events & (EPOLLRDHUP | EPOLLHUP))
 		end->is_readable = end->has_hangup = true;
+	if ((events & (EPOLLRDHUP | EPOLLERR)) == EPOLLRDHUP)
+		end->has_fin = true;
 	if (events & EPOLLERR)
 		end->is_readable = end->has_error = true;
 	if (events & EPOLLPRI)

@@ -104,6 +104,7 @@ struct forward {
 	struct forward_options options;
 	struct session_table table;
 	struct limits *limits;
+	uint32_t fd_limit;    /* as it was at the start */
 	uint32_t fd_sessions; /* atomic; as many as there are file descriptors for */
 	struct snapshot *snapshot;
 	struct worker *workers;

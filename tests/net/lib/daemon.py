@@ -93,6 +93,16 @@ class Daemon:
     def signal(self, number):
         self.process.send_signal(number)
 
+    def freeze(self):
+        """SIGSTOP; returns when every thread has stopped."""
+        self.signal(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.pid}/task").glob("*/stat")
+        for stat in list(tasks):
+            wait_until(
+                lambda: stat.read_text().rpartition(")")[2].split()[0] == "T",
+                "the daemon has stopped",
+            )
+
     def reload(self, rules):
         """Only sends the signal: what then becomes true is the test's to wait for."""
         self.write_rules(rules)
