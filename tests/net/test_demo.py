@@ -42,6 +42,8 @@ def demo(build, tmp_path):
     demo.process.kill()
     demo.process.wait()
     print(demo.output.read_text())
+    for path in re.findall(r"/tmp/g5x-demo-\w+", demo.output.read_text()):
+        Path(path).unlink(missing_ok=True)  # a killed demo could not
 
 
 def get(path):
