@@ -407,6 +407,10 @@ def test_every_forward_address_of_a_rule_is_served(g5x, serve):
 
 
 def test_server_may_be_a_host_name(g5x, serve):
+    try:
+        socket.gethostbyname("localhost")
+    except OSError:
+        pytest.skip("this machine knows no localhost: no /etc/hosts")
     port = serve(named("A")).address.rpartition(":")[2]
     g5x.forward(f"localhost:{port}")
     assert visit(FORWARD) == "A"
