@@ -59,22 +59,22 @@ static uint64_t source_key(struct loop *loop, const struct source *source)
 /* Return: the id of a free entry, or 0 when out of memory. */
 static uint32_t free_entry(struct loop *loop)
 {
-	uint32_t n = loop->n_entries ? 2 * loop->n_entries : 16;
+	uint32_t n_old = loop->n_entries;
+	uint32_t n_new = n_old ? 2 * n_old : 16;
 	struct loop_entry *entries;
 
 	for (; loop->n_taken < loop->n_entries; loop->n_taken++)
 		if (!loop->entries[loop->n_taken].source)
 			return loop->n_taken + 1;
 
-	entries = reallocarray(loop->entries, n, sizeof(*entries));
+	entries = reallocarray(loop->entries, n_new, sizeof(*entries));
 	if (!entries)
 		return 0;
-	for (uint32_t i = loop->n_entries; i < n; i++)
+	for (uint32_t i = n_old; i < n_new; i++)
 		entries[i] = (struct loop_entry){ 0 };
-	n = loop->n_entries;
-	loop->n_entries = n ? 2 * n : 16;
 	loop->entries = entries;
-	return n + 1;
+	loop->n_entries = n_new;
+	return n_old + 1;
 }
 
 int loop_add(struct loop *loop, struct source *source, uint32_t events)

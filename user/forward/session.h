@@ -72,8 +72,8 @@ struct session_end {
 	int32_t fd;       /* -1: none */
 	bool is_readable; /* epoll said so, and no read has said otherwise since */
 	bool is_writable;
-	bool has_hangup;   /* peer's FIN was seen by epoll: read on until 0 */
-	bool has_fin;      /* ... and it was a FIN, not a reset */
+	bool has_hangup;   /* FIN or reset: its peer sends no more, read to the end */
+	bool has_fin;      /* ... and epoll said so without an error: a FIN */
 	bool has_error;    /* epoll said so: reads fail once what came before is read */
 	uint32_t n_unsent; /* bytes still to be sent when the timer last looked */
 	bool is_urgent;    /* out-of-band data came: short reads prove nothing */

@@ -37,13 +37,18 @@ static void close_end(struct session_end *end, enum close_reason reason)
 	end->fd = -1;
 }
 
+static void leave_server(struct session *s)
+{
+	if (s->server == 0)
+		return;
+	balance_release(state_get(STATE_SERVER, s->server));
+	s->server = 0;
+}
+
 void session_close_server(struct session *s)
 {
 	close_end(&s->end[SERVER], CLOSE_NO_SERVER);
-	if (s->server) {
-		balance_release(state_get(STATE_SERVER, s->server));
-		s->server = 0;
-	}
+	leave_server(s);
 }
 
 static void leave_limits(struct worker *w, struct session *s)
@@ -68,7 +73,7 @@ void session_close(struct worker *w, struct session *s, enum close_reason reason
 
 	close_end(&s->end[CLIENT], reason);
 	close_end(&s->end[SERVER], reason);
-	session_close_server(s);
+	leave_server(s);
 	leave_limits(w, s);
 	connect_forget_tried(w, s);
 	for (int i = 0; i < 2; i++) {

@@ -16,7 +16,7 @@ struct worker;
  */
 void session_close(struct worker *w, struct session *s, enum close_reason reason);
 
-/** session_close_server() - give up the server and its socket; the client stays */
+/** session_close_server() - give up the server, reset its socket; the client stays */
 void session_close_server(struct session *s);
 
 /** session_reset_fd() - close with a RST */
