@@ -72,7 +72,7 @@ ifeq ($(BPF),1)
 LIBS   += -lbpf -lelf -lz
 KERNEL_OTHER := user/kernel/kernel_none.c
 else
-KERNEL_OTHER := user/kernel/kernel_bpf.c
+KERNEL_OTHER := $(filter-out user/kernel/kernel_none.c,$(wildcard user/kernel/*.c))
 endif
 
 # ---- what there is ----------------------------------------------------------------
@@ -147,11 +147,13 @@ tests: $(OUT)/g5x $(OUT)/g5x-demo $(TESTS) ## build everything that `make test` 
 # bpf/X.bpf.c -> X.bpf.o -> (bpftool gen object) X.o -> X.skel.h. A skeleton made of
 # several programs gets a line of its own, such as: SKEL_relay := splice track maps
 
-SKELS := probe
+SKELS := probe splice
 
 SKEL_HEADERS := $(SKELS:%=$(OUT)/bpf/%.skel.h)
 
-$(OUT)/user/kernel/kernel_bpf.o $(BPF_TESTS:%=$(OUT)/tests/bpf/%.o): $(SKEL_HEADERS)
+ifeq ($(BPF),1)
+$(filter $(OUT)/user/kernel/%,$(LIB_OBJ)) $(BPF_TESTS:%=$(OUT)/tests/bpf/%.o): $(SKEL_HEADERS)
+endif
 
 $(OUT)/bpf/%.bpf.o: bpf/%.bpf.c vmlinux/vmlinux.h $(wildcard bpf/*.h include/*.h)
 	$(say) BPF $@

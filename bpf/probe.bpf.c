@@ -25,7 +25,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
-	__type(key, struct g5x_slot);
+	__type(key, __u32);
 	__type(value, struct g5x_probe_seen);
 } g5x_probe_seen SEC(".maps");
 

@@ -32,4 +32,94 @@ struct g5x_probe_seen {
 };
 _Static_assert(sizeof(struct g5x_probe_seen) == 16, "ABI: no padding");
 
+/*
+ * A spliced session: bytes of both directions go from socket to socket in the kernel
+ * (bpf/splice.bpf.c), beside those that the daemon relays. Entry n of g5x_sessions is
+ * session n; all zero: not spliced. flow[0] and relayed[0] belong to the direction from
+ * client to server, [1] to the reverse.
+ *
+ * Counters only grow. redirected + relayed - what the destination's TCP has taken is
+ * queued inside the kernel.
+ */
+enum g5x_session_state {
+	G5X_NOT_SPLICED,
+	G5X_RELAYING,
+	G5X_CLIENT_ENDED, /* the client's FIN was passed on */
+	G5X_SERVER_ENDED,
+};
+
+/* One direction; written by the verdict program only, under the source's socket lock. */
+struct g5x_flow {
+	__u64 redirected; /* bytes sent on in the kernel */
+	__u64 passed;     /* bytes handed up to the daemon */
+	__u64 first_ns; /* CLOCK_MONOTONIC of the first byte since insertion; 0: none */
+	__u64 last_ns;  /* ... and of the last */
+	__u32 base;     /* destination's write_seq when nothing was redirected yet */
+	__u32 next_seq; /* of the source: where the next chunk has to begin */
+	__u32 mark;     /* chunks are counted before and after this place */
+	__u32 n_before; /* chunks redirected and perhaps still queued */
+	__u32 n_after;
+	__u32 n_switches; /* times that bytes began to be passed up */
+	__u32 n_gaps;     /* chunks that did not begin where they had to */
+	__u32 reserved;
+};
+_Static_assert(sizeof(struct g5x_flow) == 64, "ABI: a direction has its cache line");
+
+#define G5X_RULE_LEN 64
+#define G5X_ADDRESS_LEN 48
+
+struct g5x_session {
+	char rule[G5X_RULE_LEN]; /* its id */
+	char client[G5X_ADDRESS_LEN];
+	char listener[G5X_ADDRESS_LEN];
+	char server[G5X_ADDRESS_LEN];
+
+	/* written by the daemon */
+	enum g5x_session_state state;
+	__u32 worker;     /* whose ring gets the events */
+	__u32 generation; /* tells sessions with the same number apart */
+	__u32 limit;      /* bytes: the send buffer of each socket */
+	__u64 relayed
+	        [2]; /* passed bytes that the daemon has put into the destination */
+
+	/* Response times, where the balancing asks for them: from the last byte of a
+	 * request to the first of its response. */
+	__u32 wants_responses;
+	__u32 n_responses;
+	__u64 response_ns; /* sum */
+
+	struct g5x_flow flow[2];
+};
+_Static_assert(sizeof(struct g5x_session) == 384, "ABI: six cache lines");
+_Static_assert(__builtin_offsetof(struct g5x_session, flow) % 64 == 0,
+               "ABI: each direction has its cache line");
+
+/* Key of g5x_slots. */
+struct g5x_cookie {
+	__u64 cookie; /* SO_COOKIE */
+};
+_Static_assert(sizeof(struct g5x_cookie) == 8, "ABI: no padding");
+
+/* To the ring of the session's worker: this slot passes bytes up from now on. */
+struct g5x_event {
+	__u32 slot;
+	__u32 generation;
+};
+_Static_assert(sizeof(struct g5x_event) == 8, "ABI: no padding");
+
+/* Since the start, all sessions together. */
+struct g5x_totals {
+	__u64 spliced;         /* sessions: handed to the kernel */
+	__u64 half_spliced;    /* sessions: one end only, the other had sent its FIN */
+	__u64 not_connected;   /* sessions left to copy: an end was not ESTABLISHED */
+	__u64 table_full;      /* ... number is beyond the end of the maps */
+	__u64 insert_failed;   /* ... the kernel said no */
+	__u64 redirect_failed; /* chunks: passed up because of that */
+	__u64 trimmed;         /* chunks: began with bytes seen before */
+	__u64 gaps;            /* chunks: began too late */
+	__u64 events_lost;     /* ring full: the worker looks at all its sessions */
+	__u64 room_made; /* send buffers that had to grow, see splice_make_room() */
+};
+_Static_assert(sizeof(struct g5x_totals) == 80, "ABI: no padding");
+
 #endif /* G5X_ABI_H */

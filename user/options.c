@@ -18,7 +18,8 @@
 #define SESSIONS_MAX (1U << 29) /* two slots each, numbered in 31 bits */
 #define RULES_MAX UINT32_MAX
 #define WORKERS_MAX 1024
-#define WORKERS 256 /* has no letter */
+
+enum { WORKERS = 256, BPFFS }; /* have no letter */
 
 static const struct option long_options[] = {
 	{ "file", required_argument, NULL, 'f' },
@@ -26,6 +27,7 @@ static const struct option long_options[] = {
 	{ "sessions", required_argument, NULL, 's' },
 	{ "buffer", required_argument, NULL, 'b' },
 	{ "workers", required_argument, NULL, WORKERS },
+	{ "bpffs", required_argument, NULL, BPFFS },
 	{ "test", no_argument, NULL, 't' },
 	{ "debug", no_argument, NULL, 'd' },
 	{ "version", no_argument, NULL, 'v' },
@@ -35,7 +37,7 @@ static const struct option long_options[] = {
 
 #define USAGE                                                                \
 	"usage: g5x -f FILE [-t] [-d] [-r RULES] [-s SESSIONS] [-b BYTES]\n" \
-	"           [--workers N]\n"                                         \
+	"           [--workers N] [--bpffs DIR]\n"                           \
 	"       g5x -v | -h\n"
 
 void options_print_help(FILE *out)
@@ -50,6 +52,8 @@ void options_print_help(FILE *out)
 	      "  -b, --buffer BYTES  size of a session's buffers (65536)\n"
 	      "      --workers N     threads that forward, whatever the file says "
 	      "(0: one per core)\n"
+	      "      --bpffs DIR     where BPF maps are pinned (" SETTINGS_BPFFS_DEFAULT
+	      ")\n"
 	      "  -d, --debug         log more\n"
 	      "  -v, --version       show the version and end\n"
 	      "  -h, --help          show this and end\n",
@@ -101,6 +105,22 @@ static int read_buffer_size(size_t *ret_size)
 	return 0;
 }
 
+static int read_dir(const char *name, const char **ret_dir)
+{
+	size_t len = strlen(optarg);
+
+	while (len > 0 && optarg[len - 1] == '/')
+		len--;
+	if (optarg[0] != '/' || len == 0) {
+		fprintf(stderr, "g5x: %s: \"%s\" is not an absolute path below \"/\"\n",
+		        name, optarg);
+		return -EINVAL;
+	}
+	optarg[len] = '\0';
+	*ret_dir = optarg;
+	return 0;
+}
+
 static int read_option(int option, struct options *o)
 {
 	size_t n_workers = 0;
@@ -122,6 +142,8 @@ static int read_option(int option, struct options *o)
 		if (r == 0)
 			o->settings.n_workers = (int)n_workers;
 		return r;
+	case BPFFS:
+		return read_dir("--bpffs", &o->settings.bpffs);
 	case 't':
 		if (o->action == OPTIONS_RUN)
 			o->action = OPTIONS_TEST;
@@ -168,6 +190,7 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 		.settings = {
 			.buffer_size = BUFFER_DEFAULT,
 			.n_workers = SETTINGS_WORKERS_OF_FILE,
+			.bpffs = SETTINGS_BPFFS_DEFAULT,
 		},
 	};
 	int option, r = 0;

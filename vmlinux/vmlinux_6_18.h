@@ -271,6 +271,11 @@ enum {
 	IPPROTO_MAX = 263,
 };
 
+enum {
+	false = 0,
+	true = 1,
+};
+
 /* Layouts that are promised: copied whole, not relocated. */
 
 struct in_addr {

@@ -106,12 +106,20 @@ static bool list_forwards(void *ctx, FILE *out, struct listing *at)
 	return at->n_lines < 50;
 }
 
+static const char *get_splice_text(void *ctx)
+{
+	(void)ctx;
+
+	return "";
+}
+
 static const struct commands_ops ops = {
 	.get_config = get_config,
 	.apply = apply,
 	.dump = dump,
 	.clean = clean,
 	.list_forwards = list_forwards,
+	.get_splice_text = get_splice_text,
 };
 
 static void start(struct program *p)

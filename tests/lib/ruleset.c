@@ -46,6 +46,7 @@ struct rule *ruleset_rule(const char *id, enum rule_mode mode)
 	rule->refs = 1;
 	rule->id = copy(id);
 	rule->mode = mode;
+	rule->splice_limit = RULE_SPLICE_LIMIT;
 	rule->state = state_open(STATE_RULE, id, NULL, 0);
 	return rule;
 }

@@ -52,7 +52,8 @@ static inline bool same_attributes(const struct rule *a, const struct rule *b)
 	return a->timeout_s == b->timeout_s &&
 	       a->connect_timeout_s == b->connect_timeout_s &&
 	       a->fin_timeout_s == b->fin_timeout_s &&
-	       a->moratorium_s == b->moratorium_s && a->datapath == b->datapath;
+	       a->moratorium_s == b->moratorium_s && a->datapath == b->datapath &&
+	       a->splice_limit == b->splice_limit;
 }
 
 static inline bool same_schedule(const struct rule *a, const struct rule *b)

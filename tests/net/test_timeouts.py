@@ -143,8 +143,8 @@ def test_slow_reader_of_the_last_bytes_gets_them_all(g5x, serve):
 def test_bytes_that_came_while_the_daemon_was_stopped_are_activity(session, g5x):
     client, server = session(timeout=1)
     g5x.freeze()
-    client.sendall(b"request")
     time.sleep(2.5)
+    client.sendall(b"request")
     g5x.signal(signal.SIGCONT)
     assert read_exactly(server, 7) == b"request"
     server.sendall(b"answer")

@@ -96,6 +96,7 @@ static void what_is_not_said_has_its_default(void **state)
 	assert_int_equal(a->fin_timeout_s, RULE_FIN_TIMEOUT_S);
 	assert_int_equal(a->moratorium_s, 0);
 	assert_int_equal(a->datapath, DATAPATH_AUTO);
+	assert_int_equal(a->splice_limit, 1048576);
 	assert_int_equal(a->clients[0].maxclients, 0);
 	assert_int_equal(a->servers[0].weight, 1);
 	assert_int_equal(a->servers[0].maxconns, 0);
@@ -113,9 +114,8 @@ static void every_attribute_reaches_its_member(void **state)
 	struct config *c = parse(
 	        "( maxsessions_per_ip 1 workers 2 log f.log log_format json grace 3 )\n"
 	        "r LC ( timeout 4 connect_timeout 5 fin_timeout 6 moratorium 7 "
-	        "datapath "
-	        "copy ) *:* ( maxclients 8 ) - 127.0.0.1:80 > 127.0.0.1:81 "
-	        "( weight 9 maxconns 10 ) ;");
+	        "datapath splice splice_limit 65536 ) *:* ( maxclients 8 ) - "
+	        "127.0.0.1:80 > 127.0.0.1:81 ( weight 9 maxconns 10 ) ;");
 	const struct rule *r = config_find_rule(c, "r");
 
 	(void)state;
@@ -129,7 +129,8 @@ static void every_attribute_reaches_its_member(void **state)
 	assert_int_equal(r->connect_timeout_s, 5);
 	assert_int_equal(r->fin_timeout_s, 6);
 	assert_int_equal(r->moratorium_s, 7);
-	assert_int_equal(r->datapath, DATAPATH_COPY);
+	assert_int_equal(r->datapath, DATAPATH_SPLICE);
+	assert_int_equal(r->splice_limit, 65536);
 	assert_int_equal(r->clients[0].maxclients, 8);
 	assert_int_equal(r->servers[0].weight, 9);
 	assert_int_equal(r->servers[0].maxconns, 10);

@@ -116,17 +116,16 @@ static void attributes_are_written_unless_they_are_defaults(void **state)
 {
 	static const char full[] =
 	        "r HS ( timeout 1 connect_timeout 0 fin_timeout 2 moratorium 3 "
-	        "datapath "
-	        "copy ) *:* ( maxclients 4 ) 10.0.0.0/8:* - 127.0.0.1:80 127.0.0.1:* > "
+	        "datapath splice splice_limit 1073741824 ) *:* ( maxclients 4 ) "
+	        "10.0.0.0/8:* - 127.0.0.1:80 127.0.0.1:* > "
 	        "[::1]:81 ( weight 0 maxconns 5 ) one.test:82 ( weight 256 ) ;\r\n";
 
 	(void)state;
 	assert_dump(full, full);
-	assert_dump(
-	        "r HS ( timeout 0 connect_timeout 10 fin_timeout 60 ) *:* "
-	        "( maxclients 0 ) - 127.0.0.1:80 > 127.0.0.1:81 ( weight 1 maxconns "
-	        "0 ) ;",
-	        "r HS *:* - 127.0.0.1:80 > 127.0.0.1:81 ;\r\n");
+	assert_dump("r HS ( timeout 0 connect_timeout 10 fin_timeout 60 datapath auto "
+	            "splice_limit 1048576 ) *:* ( maxclients 0 ) - 127.0.0.1:80 > "
+	            "127.0.0.1:81 ( weight 1 maxconns 0 ) ;",
+	            "r HS *:* - 127.0.0.1:80 > 127.0.0.1:81 ;\r\n");
 }
 
 static void bytes_of_comments_are_written_as_they_were(void **state)
@@ -175,6 +174,19 @@ static void put_maybe(FILE *out, const char *name, unsigned int max)
 		fprintf(out, " ( %s %u )", name, below(max));
 }
 
+static void put_random_datapath(FILE *out)
+{
+	const unsigned int limits[] = { RULE_SPLICE_LIMIT_MIN, RULE_SPLICE_LIMIT,
+		                        RULE_SPLICE_LIMIT_MAX,
+		                        RULE_SPLICE_LIMIT_MIN + below(1 << 20) };
+
+	if (below(2))
+		fprintf(out, " ( datapath %s )",
+		        datapath_name((enum datapath)below(DATAPATH_N)));
+	if (below(2))
+		fprintf(out, " ( splice_limit %u )", limits[below(ARRAY_SIZE(limits))]);
+}
+
 static void put_random_rule(FILE *out, unsigned int number)
 {
 	static const char *const clients[] = { "*:*", ":", "10.*:8?", "10.0.0.0/8:*",
@@ -189,6 +201,8 @@ static void put_random_rule(FILE *out, unsigned int number)
 	put_maybe(out, "timeout", 100);
 	put_maybe(out, "connect_timeout", 20);
 	put_maybe(out, "fin_timeout", 100);
+	put_maybe(out, "moratorium", 9);
+	put_random_datapath(out);
 	for (unsigned int i = below(4); i; i--) {
 		fprintf(out, "  %s", clients[below(ARRAY_SIZE(clients))]);
 		put_maybe(out, "maxclients", 9);

@@ -49,6 +49,7 @@ static void a_file_is_enough(void **state)
 	assert_int_equal(o.settings.max_sessions, 0);
 	assert_int_equal(o.settings.buffer_size, 65536);
 	assert_int_equal(o.settings.n_workers, SETTINGS_WORKERS_OF_FILE);
+	assert_string_equal(o.settings.bpffs, "/sys/fs/bpf/g5x");
 	assert_false(o.settings.is_debug);
 }
 
@@ -72,13 +73,15 @@ static void each_option_has_a_long_name(void **state)
 	(void)state;
 
 	assert_ok(parse(
-	        "--file=x --rules 1 --sessions=2 --buffer 512 --workers 0 --debug",
+	        "--file=x --rules 1 --sessions=2 --buffer 512 --workers 0 --debug "
+	        "--bpffs /a/b",
 	        &o));
 	assert_string_equal(o.settings.file, "x");
 	assert_int_equal(o.settings.max_rules, 1);
 	assert_int_equal(o.settings.max_sessions, 2);
 	assert_int_equal(o.settings.buffer_size, 512);
 	assert_int_equal(o.settings.n_workers, 0);
+	assert_string_equal(o.settings.bpffs, "/a/b");
 	assert_true(o.settings.is_debug);
 	assert_ok(parse("--test --file x", &o));
 	assert_int_equal(o.action, OPTIONS_TEST);
@@ -159,6 +162,39 @@ static void a_buffer_of_less_than_512_bytes_gets_512_and_a_warning(void **state)
 	assert_int_equal(parse("-f x -b -1", &o), -EINVAL);
 }
 
+static void the_folder_of_maps_is_an_absolute_path_other_than_the_root(void **state)
+{
+	static const char *const dirs[] = { "", "/", "///", "bpf", "./bpf/", "~/bpf" };
+	struct options o = { .action = OPTIONS_HELP };
+	char line[64], expected[96];
+
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+		snprintf(line, sizeof(line), "-f x --bpffs=%s", dirs[i]);
+		snprintf(expected, sizeof(expected),
+		         "g5x: --bpffs: \"%s\" is not an absolute path below \"/\"\n",
+		         dirs[i]);
+		assert_int_equal(parse(line, &o), -EINVAL);
+		assert_memory_equal(said, expected, strlen(expected));
+	}
+	assert_int_equal(parse("-f x --bpffs", &o), -EINVAL);
+	assert_int_equal(o.action, OPTIONS_HELP);
+}
+
+static void the_folder_of_maps_loses_the_slashes_at_its_end(void **state)
+{
+	struct options o;
+
+	(void)state;
+
+	assert_ok(parse("-f x --bpffs /sys/fs/bpf/two///", &o));
+	assert_string_equal(o.settings.bpffs, "/sys/fs/bpf/two");
+	assert_ok(parse("-f x --bpffs=//a//b/", &o));
+	assert_string_equal(o.settings.bpffs, "//a//b");
+	assert_string_equal(said, "");
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -171,6 +207,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_buffer_has_at_most_16_mib),
 		cmocka_unit_test(
 		        a_buffer_of_less_than_512_bytes_gets_512_and_a_warning),
+		cmocka_unit_test(
+		        the_folder_of_maps_is_an_absolute_path_other_than_the_root),
+		cmocka_unit_test(the_folder_of_maps_loses_the_slashes_at_its_end),
 	};
 
 	return test_run("options", tests, argc, argv);

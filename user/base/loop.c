@@ -119,6 +119,13 @@ int loop_add_slot(struct loop *loop, int fd, uint32_t slot, uint32_t generation,
 	return watch(loop, EPOLL_CTL_ADD, fd, key(slot, generation), events);
 }
 
+int loop_modify_slot(struct loop *loop, int fd, uint32_t slot, uint32_t generation,
+                     uint32_t events)
+{
+	assert(!(slot & IS_SOURCE));
+	return watch(loop, EPOLL_CTL_MOD, fd, key(slot, generation), events);
+}
+
 static void dispatch_source(struct loop *loop, uint32_t id, uint32_t generation,
                             uint32_t events)
 {

@@ -73,6 +73,10 @@ void loop_remove(struct loop *loop, struct source *source);
 int loop_add_slot(struct loop *loop, int fd, uint32_t slot, uint32_t generation,
                   uint32_t events);
 
+/** loop_modify_slot() - watch it for other events; what is so already is reported */
+int loop_modify_slot(struct loop *loop, int fd, uint32_t slot, uint32_t generation,
+                     uint32_t events);
+
 /**
  * loop_turn() - wait for events once and handle them
  * @timeout_ms: as epoll_wait(2)

@@ -50,8 +50,13 @@ static enum command_result show_help(struct invocation *i)
 
 static enum command_result show_version(struct invocation *i)
 {
+	const char *text;
+
 	fputs("version ", i->out);
 	version_print(i->out, i->commands->settings);
+	text = i->commands->ops->get_splice_text(i->commands->ctx);
+	if (text[0] != '\0')
+		fprintf(i->out, " splice=\"%s\"", text);
 	fputs(LINE_END, i->out);
 	return COMMAND_DONE;
 }

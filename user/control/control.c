@@ -26,9 +26,12 @@ int control_apply(struct control *c, struct config *config,
 {
 	struct addr failed = { 0 };
 	char text[ADDR_TEXT_LEN];
-	int r = c->is_draining ? -ESHUTDOWN
-	                       : forward_publish(c->forward, config, &failed);
+	int r = -ESHUTDOWN;
 
+	if (!c->is_draining) {
+		datapaths_prepare(&c->datapaths, c->settings, c->forward, config);
+		r = forward_publish(c->forward, config, &failed);
+	}
 	if (r < 0) {
 		if (failed.sa.sa_family != AF_UNSPEC)
 			snprintf(reason, COMMANDS_REASON_LEN, "cannot listen on %s: %s",
@@ -83,12 +86,20 @@ static bool list_forwards(void *ctx, FILE *out, struct listing *at)
 	return forwards_list(&c->forwards, out, at);
 }
 
+static const char *get_splice_text(void *ctx)
+{
+	const struct control *c = ctx;
+
+	return c->datapaths.splice_text;
+}
+
 static const struct commands_ops commands_ops = {
 	.get_config = get_config,
 	.apply = apply,
 	.dump = dump,
 	.clean = clean,
 	.list_forwards = list_forwards,
+	.get_splice_text = get_splice_text,
 };
 
 /* On a worker's thread. */
@@ -247,6 +258,7 @@ static void stop(struct control *c)
 {
 	if (c->forward)
 		forward_free(c->forward);
+	datapaths_stop(&c->datapaths);
 	if (c->clients)
 		clients_free(c->clients);
 	forwards_fini(&c->forwards);

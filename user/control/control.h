@@ -15,6 +15,7 @@
 
 #include "base/loop.h"
 #include "control/commands.h"
+#include "control/datapaths.h"
 #include "control/forwards.h"
 
 struct clients;
@@ -28,6 +29,7 @@ struct control {
 	struct source signals;
 	struct config *config; /* owned; in force */
 	struct forward *forward;
+	struct datapaths datapaths;
 	struct commands commands;
 	struct clients *clients;
 	struct forwards forwards;

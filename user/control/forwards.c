@@ -102,7 +102,7 @@ static bool put_client(const struct forwards *f, FILE *out, struct listing *at)
 
 /* @from: which way the line looks, CLIENT ">" or SERVER "<" */
 static void put_direction(const struct forwards *f, FILE *out, struct listing *at,
-                          const struct session *s, int from)
+                          const struct session *s, uint32_t number, int from)
 {
 	const char *name = s->rule < f->n_names ? f->names[s->rule] : NULL;
 	const char *state = s->state == SESSION_ACCEPTED ||
@@ -118,21 +118,24 @@ static void put_direction(const struct forwards *f, FILE *out, struct listing *a
 	put_end(out, from == CLIENT ? " > SERVER" : " - SERVER", &s->server_addr,
 	        s->end[SERVER].fd);
 	fprintf(out, " %s rule=%s bytes=%" PRIu64 " datapath=%s" LINE_END, state,
-	        name ? name : "?", s->flow[from].n_bytes, datapath_name(s->datapath));
+	        name ? name : "?", forward_bytes(f->forward, number, s, from),
+	        datapath_name(s->datapath));
 }
 
 static bool put_session(const struct forwards *f, FILE *out, struct listing *at)
 {
 	struct session_table *table = forward_sessions(f->forward);
 	struct session s;
+	uint32_t number;
 
 	if (at->next >= session_n_touched(table))
 		return false;
-	if (!session_copy(table, ++at->next, &s) || s.rule == 0)
+	number = ++at->next;
+	if (!session_copy(table, number, &s) || s.rule == 0)
 		return true;
 	if (s.state != SESSION_ACCEPTED && s.state != SESSION_CONNECTING)
-		put_direction(f, out, at, &s, CLIENT);
-	put_direction(f, out, at, &s, SERVER);
+		put_direction(f, out, at, &s, number, CLIENT);
+	put_direction(f, out, at, &s, number, SERVER);
 	return true;
 }
 

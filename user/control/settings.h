@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #define SETTINGS_WORKERS_OF_FILE -1
+#define SETTINGS_BPFFS_DEFAULT "/sys/fs/bpf/g5x"
 
 struct settings {
 	const char *file; /* as given; relative names are read from where we started */
@@ -14,6 +15,7 @@ struct settings {
 	size_t max_sessions; /* 0: as many as file descriptors allow */
 	size_t buffer_size;  /* bytes, of one direction of a session */
 	int n_workers;       /* 0: one for each core; or SETTINGS_WORKERS_OF_FILE */
+	const char *bpffs;   /* where maps are pinned: absolute, but not "/" */
 	bool is_debug;
 };
 

@@ -110,9 +110,10 @@ static void init_session(struct worker *w, struct session *s, const struct port 
 {
 	s->client_addr = *addr;
 	s->listener_addr = port->listener->addr;
-	s->datapath = relay_choose(rule->datapath);
+	s->datapath = relay_choose(w, rule->datapath);
 	s->timeout_s = rule->timeout_s;
 	s->fin_timeout_s = rule->fin_timeout_s;
+	s->splice_limit = rule->splice_limit;
 	s->rule_version = rule->version;
 	s->measures_response = rule->mode == RULE_MODE_RT;
 	s->accepted_us = clock_us();

@@ -20,7 +20,9 @@
 #include "forward/limits.h"
 #include "forward/listener.h"
 #include "forward/session_close.h"
+#include "forward/spliced.h"
 #include "forward/worker.h"
+#include "kernel/splice.h"
 #include "rules/config.h"
 #include "rules/match.h"
 
@@ -419,6 +421,50 @@ size_t forward_clean(struct forward *f)
 
 	worker_call(f, clean, &n_closed);
 	return n_closed;
+}
+
+unsigned int forward_n_workers(const struct forward *f)
+{
+	return f->n_workers;
+}
+
+struct attachment {
+	struct splice *splice;
+	int r;
+};
+
+/* Some workers may splice although another one cannot. */
+static void attach(struct worker *w, void *arg)
+{
+	struct attachment *a = arg;
+	int r = spliced_attach(w, a->splice);
+
+	if (r < 0)
+		__atomic_store_n(&a->r, r, __ATOMIC_RELAXED);
+}
+
+int forward_set_splice(struct forward *f, struct splice *sp)
+{
+	struct attachment a = { .splice = sp };
+
+	f->splice = sp;
+	worker_call(f, attach, &a);
+	return a.r;
+}
+
+uint64_t forward_bytes(const struct forward *f, uint32_t number,
+                       const struct session *copy, int from)
+{
+	uint64_t n = copy->flow[from].n_bytes;
+
+	if (!copy->end[CLIENT].is_spliced && !copy->end[SERVER].is_spliced)
+		return n;
+	n += splice_n_redirected(f->splice, number, from);
+	/* Ended meanwhile: then that was another's, or nobody's. */
+	if (__atomic_load_n(&f->table.sessions[number].generation, __ATOMIC_ACQUIRE) !=
+	    copy->generation)
+		return copy->flow[from].n_bytes;
+	return n;
 }
 
 struct session_table *forward_sessions(struct forward *f)

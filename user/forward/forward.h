@@ -20,6 +20,7 @@
 #include "forward/session.h"
 
 struct config;
+struct splice;
 struct forward;
 struct worker;
 
@@ -53,6 +54,14 @@ int forward_new(const struct forward_options *options, struct forward **ret_forw
 void forward_free(struct forward *f);
 
 /**
+ * forward_set_splice() - let sessions be spliced from now on
+ * @sp: borrowed until forward_free(); its rings are read by the workers
+ *
+ * Return: 0 or -errno.
+ */
+int forward_set_splice(struct forward *f, struct splice *sp);
+
+/**
  * forward_publish() - go over to another configuration
  * @config:     borrowed until the next publish or forward_free()
  * @ret_failed: on failure, the address that could not be listened on
@@ -74,6 +83,12 @@ size_t forward_clean(struct forward *f);
 
 /** forward_sessions() - to be read with session_copy() */
 struct session_table *forward_sessions(struct forward *f);
+
+unsigned int forward_n_workers(const struct forward *f);
+
+/** forward_bytes() - of a copied record: sent on so far, of what came from end @from */
+uint64_t forward_bytes(const struct forward *f, uint32_t number,
+                       const struct session *copy, int from);
 
 /** forward_n_closed() - sessions that ended for that reason, since the start */
 uint64_t forward_n_closed(struct forward *f, enum close_reason reason);

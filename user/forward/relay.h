@@ -3,8 +3,8 @@
  * relay.h - moving a session's bytes, whatever moves them.
  *
  * A datapath is a row of functions. copy (copy.h) reads and writes in the daemon and
- * is the reference; kernel datapaths are to be further rows, chosen per session, and
- * fall back to copy.
+ * is the reference; the kernel datapath splice (spliced.h) is another row, chosen per
+ * session, and falls back to copy.
  */
 #ifndef G5X_FORWARD_RELAY_H
 #define G5X_FORWARD_RELAY_H
@@ -33,7 +33,14 @@ struct relay {
 /** relay_of() - the functions of a session's datapath */
 const struct relay *relay_of(const struct session *s);
 
-/** relay_choose() - what a rule's `datapath` means on this machine */
-enum datapath relay_choose(enum datapath wanted);
+/** relay_choose() - what a rule's `datapath` means on this machine, to begin with */
+enum datapath relay_choose(const struct worker *w, enum datapath wanted);
+
+/**
+ * relay_on_direction_ended() - a FIN was passed on: the session's state, or its end
+ *
+ * Return: as above.
+ */
+bool relay_on_direction_ended(struct worker *w, struct session *s);
 
 #endif /* G5X_FORWARD_RELAY_H */

@@ -35,6 +35,7 @@ static const char *const close_reasons[] = {
 	[CLOSE_CLEANED] = "cleaned",
 	[CLOSE_SHUTDOWN] = "shutdown",
 	[CLOSE_NO_RESOURCES] = "out of resources",
+	[CLOSE_KERNEL_FAULT] = "bytes lost in the kernel",
 };
 _Static_assert(ARRAY_SIZE(close_reasons) == CLOSE_N_REASONS,
                "every reason needs a text");
@@ -137,7 +138,8 @@ void session_free(struct session_table *t, uint32_t number)
 
 	assert(s->end[CLIENT].fd < 0 && s->end[SERVER].fd < 0);
 	assert(s->flow[CLIENT].buffer == 0 && s->flow[SERVER].buffer == 0);
-	assert(s->timer.link.prev == 0 && s->ready.prev == 0);
+	assert(s->timer.link.prev == 0 && s->ready.prev == 0 &&
+	       s->drain.link.prev == 0);
 	session_set_state(t, number, SESSION_FREE);
 	__atomic_store_n(&s->generation, s->generation + 1,
 	                 __ATOMIC_RELEASE); /* even */

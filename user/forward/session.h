@@ -61,6 +61,7 @@ enum close_reason {
 	CLOSE_CLEANED,      /* `clean forwards` after its rule changed */
 	CLOSE_SHUTDOWN,     /* grace was over */
 	CLOSE_NO_RESOURCES, /* memory, or no file descriptor in time */
+	CLOSE_KERNEL_FAULT, /* spliced bytes went missing: see spliced.c */
 
 	CLOSE_N_REASONS
 };
@@ -75,9 +76,12 @@ struct session_end {
 	bool has_hangup;   /* FIN or reset: its peer sends no more, read to the end */
 	bool has_fin;      /* ... and epoll said so without an error: a FIN */
 	bool has_error;    /* epoll said so: reads fail once what came before is read */
-	uint32_t n_unsent; /* bytes still to be sent when the timer last looked */
 	bool is_urgent;    /* out-of-band data came: short reads prove nothing */
 	bool is_cut;       /* a send told of its reset: a read of 0 is no FIN */
+	bool is_spliced;   /* in the kernel's map: its bytes may go on without us */
+	bool watches_in;   /* spliced: is epoll asked for EPOLLIN? */
+	bool watches_out;  /* ... for EPOLLOUT? */
+	uint32_t n_unsent; /* bytes still to be sent when the timer last looked */
 };
 
 /* Bytes that arrive at one end and must leave by the other. */
@@ -87,6 +91,22 @@ struct session_flow {
 	uint32_t offset, len; /* of the waiting bytes in that buffer */
 	bool has_eof;         /* the source's FIN was read */
 	bool has_ended;       /* ... and passed on */
+	/* spliced: */
+	bool is_passing;  /* the kernel passes bytes up to us */
+	bool is_drained;  /* I1 of splice.h was seen to hold, and still does */
+	bool is_draining; /* we wait for that */
+};
+
+/* A session that waits for the kernel's queue to drain; see spliced.c. */
+struct session_drain {
+	struct ilink link;       /* in the worker's list */
+	uint64_t look_ms;        /* when to look again */
+	uint64_t still_since_ms; /* nothing has left the queue since */
+	uint64_t n_queued;       /* as of the last look */
+	uint32_t wait_ms;        /* how long it waited for this look */
+	bool is_doomed;          /* to be reset when it is drained */
+	uint8_t dead;            /* ... because of this end */
+	uint64_t doom_ms;        /* ... or then at the latest */
 };
 
 struct session {
@@ -112,9 +132,11 @@ struct session {
 	uint32_t rule, server, client; /* numbers of states, each referenced; 0: none */
 	uint32_t rule_version;
 	uint32_t tried; /* worker's number of the list of tried servers; 0: none */
+	uint32_t splice_limit;  /* bytes; the rule's at accept */
 	bool measures_response; /* RT */
 	struct addr client_addr, listener_addr, server_addr;
 	uint64_t accepted_us, connected_us, first_byte_us; /* clock_us(); 0: not yet */
+	struct session_drain drain;
 } __attribute__((aligned(64)));
 
 _Static_assert(sizeof(struct session) <= 384, "an idle session costs little");

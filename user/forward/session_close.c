@@ -14,6 +14,7 @@
 #include "forward/connect.h"
 #include "forward/journal.h"
 #include "forward/limits.h"
+#include "forward/spliced.h"
 #include "forward/worker.h"
 #include "rules/balance.h"
 #include "rules/state.h"
@@ -69,10 +70,12 @@ void session_close(struct worker *w, struct session *s, enum close_reason reason
 
 	session_set_state(w->table, number, SESSION_CLOSED);
 	__atomic_add_fetch(&w->n_closed[reason], 1, __ATOMIC_RELAXED);
+	spliced_leave(w, s);
 	journal_session(s, reason);
 
 	close_end(&s->end[CLIENT], reason);
 	close_end(&s->end[SERVER], reason);
+	spliced_forget(w, s);
 	leave_server(s);
 	leave_limits(w, s);
 	connect_forget_tried(w, s);

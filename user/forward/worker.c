@@ -19,6 +19,7 @@
 #include "forward/connect.h"
 #include "forward/relay.h"
 #include "forward/session_close.h"
+#include "forward/spliced.h"
 
 /* Turns in a row that may put timers off. */
 #define TIMERS_LATE_MAX 64
@@ -50,6 +51,9 @@ const struct rule *worker_rule(const struct worker *w, uint32_t state)
 
 /* ---- timers ---------------------------------------------------------------- */
 
+/* Spliced sessions of a rule in mode RT: how often response times are fetched. */
+#define RESPONSE_LOOK_MS 1000
+
 /* How long @s may be silent, and what it is then; 0: for ever. */
 static uint64_t silence_ms(const struct session *s, enum close_reason *ret_reason)
 {
@@ -73,25 +77,32 @@ void worker_set_idle_timer(struct worker *w, struct session *s)
 	uint64_t ms = silence_ms(s, &reason);
 	uint64_t half_ms = s->last_active_ms + ms / 2;
 
-	if (ms == 0)
+	uint64_t due_ms = ms == 0               ? UINT64_MAX
+	                  : w->now_ms < half_ms ? half_ms
+	                                        : s->last_active_ms + ms;
+
+	if (s->measures_response && s->datapath == DATAPATH_SPLICE &&
+	    due_ms > w->now_ms + RESPONSE_LOOK_MS)
+		due_ms = w->now_ms + RESPONSE_LOOK_MS;
+	if (due_ms == UINT64_MAX)
 		wheel_clear(&w->wheel, worker_number(w, s));
-	else if (w->now_ms < half_ms)
-		wheel_set(&w->wheel, worker_number(w, s), half_ms);
 	else
-		wheel_set(&w->wheel, worker_number(w, s), s->last_active_ms + ms);
+		wheel_set(&w->wheel, worker_number(w, s), due_ms);
 }
 
 /* Has a socket sent anything since the last look? */
-static bool is_draining(struct session *s)
+static bool is_draining(struct worker *w, struct session *s)
 {
 	bool has_sent = false;
 
 	for (int i = 0; i < 2; i++) {
+		uint32_t n_unsent = (uint32_t)spliced_n_queued(w, s, i);
 		int n = 0;
 
 		ioctl(s->end[i].fd, SIOCOUTQ, &n);
-		has_sent |= (uint32_t)n < s->end[i].n_unsent;
-		s->end[i].n_unsent = (uint32_t)n;
+		n_unsent += (uint32_t)n;
+		has_sent |= n_unsent < s->end[i].n_unsent;
+		s->end[i].n_unsent = n_unsent;
 	}
 	return has_sent;
 }
@@ -111,7 +122,8 @@ static void on_timer(void *ctx, uint32_t number)
 		connect_on_timer(w, s);
 		return;
 	}
-	if (is_draining(s))
+	spliced_sync(w, s);
+	if (is_draining(w, s))
 		s->last_active_ms = w->now_ms;
 	ms = silence_ms(s, &reason);
 	if (ms > 0 && s->last_active_ms + ms <= w->now_ms)
@@ -179,10 +191,13 @@ static void run_ready(struct worker *w)
 static int wait_ms(const struct worker *w)
 {
 	int ms = wheel_wait_ms(&w->wheel, w->now_ms);
+	int look_ms = spliced_wait_ms(w);
 	int until_resume;
 
 	if (w->ready.first)
 		return 0;
+	if (look_ms >= 0 && (ms < 0 || look_ms < ms))
+		ms = look_ms;
 	if (!w->first_paused)
 		return ms;
 	until_resume = w->resume_ms > w->now_ms ? (int)(w->resume_ms - w->now_ms) : 0;
@@ -217,6 +232,7 @@ void worker_turn(struct worker *w)
 	int n = loop_turn(&w->loop, wait_ms(w), read_clock);
 
 	run_ready(w);
+	spliced_look(w);
 	/* After a stop (SIGSTOP) much is overdue that events which still wait would
 	 * have moved on: they go first. Not for ever, though. */
 	if ((n == -EINTR || n == LOOP_BATCH) && w->n_timers_late++ < TIMERS_LATE_MAX)

@@ -25,6 +25,7 @@
 struct match;
 struct rule;
 struct limits;
+struct splice;
 
 /* What a session's socket is watched for, once and edge-triggered: see copy.c. */
 #define WORKER_END_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
@@ -85,6 +86,11 @@ struct worker {
 	uint64_t
 	        short_until_ms; /* a session got no descriptor: accept none till then */
 
+	struct splice *splice; /* borrowed; NULL: nothing is spliced */
+	struct source ring;    /* its events for this worker */
+	struct ilist draining; /* sessions that wait for the kernel: see spliced.c */
+	uint64_t next_look_ms; /* at the first of them */
+
 	unsigned int n_timers_late;         /* turns in a row that put timers off */
 	uint64_t n_closed[CLOSE_N_REASONS]; /* atomic to read */
 
@@ -104,8 +110,9 @@ struct forward {
 	struct forward_options options;
 	struct session_table table;
 	struct limits *limits;
-	uint32_t fd_limit;    /* as it was at the start */
-	uint32_t fd_sessions; /* atomic; as many as there are file descriptors for */
+	struct splice *splice; /* borrowed; NULL: none */
+	uint32_t fd_limit;     /* as it was at the start */
+	uint32_t fd_sessions;  /* atomic; as many as there are file descriptors for */
 	struct snapshot *snapshot;
 	struct worker *workers;
 	unsigned int n_workers;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * kernel_bpf.c - kernel.h with BPF; the only file that includes skeletons.
+ * kernel_bpf.c - kernel.h with BPF.
  *
  * A step of the probe that fails leaves its name and its errno; explain() turns both
  * into the one line that an operator gets. All that is opened has an owner in the
@@ -8,11 +8,9 @@
  */
 #include "kernel/kernel.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -22,6 +20,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "g5x_abi.h"
+#include "kernel/loopback.h"
 #include "probe.skel.h"
 
 #define auto_probe __attribute__((cleanup(cleanup_probe)))
@@ -49,34 +48,6 @@ static int on_libbpf_message(enum libbpf_print_level level, const char *fmt,
 	return 0;
 }
 
-/* An established connection of this process with itself. */
-static int connect_pair(int *ret_near, int *ret_far)
-{
-	struct sockaddr_in in4 = {
-		.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
-	struct sockaddr *sa = (struct sockaddr *)&in4;
-	socklen_t len = sizeof(in4);
-	auto_close int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	auto_close int near = -1;
-	int far;
-
-	if (listener < 0 || bind(listener, sa, len) || listen(listener, 1) ||
-	    getsockname(listener, sa, &len))
-		return -errno;
-	near = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (near < 0 || connect(near, sa, len))
-		return -errno;
-	far = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	if (far < 0)
-		return -errno;
-
-	*ret_near = take_fd(near);
-	*ret_far = far;
-	return 0;
-}
-
 static int try_sockmap(struct probe_bpf *skel, const char **ret_step)
 {
 	int map = bpf_map__fd(skel->maps.g5x_probe_sk);
@@ -93,7 +64,7 @@ static int try_sockmap(struct probe_bpf *skel, const char **ret_step)
 		return r;
 
 	*ret_step = "cannot connect over loopback";
-	r = connect_pair(&near, &far);
+	r = loopback_pair(&near, &far);
 	if (r)
 		return r;
 

@@ -1,12 +1,70 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-/* kernel_none.c - kernel.h for a build without BPF: all bytes go through the daemon. */
+/*
+ * kernel_none.c - kernel.h and splice.h for a build without BPF: all bytes go through
+ * the daemon.
+ *
+ * There is never a splice here, so what takes one is not called; it is there to be linked.
+ */
 #include "kernel/kernel.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
+
+#include "kernel/splice.h"
 
 int kernel_probe(char *reason, size_t len)
 {
 	snprintf(reason, len, "kernel datapaths: no, built without BPF");
 	return -EOPNOTSUPP;
 }
+
+int splice_start(const struct splice_options *options, struct splice **ret_splice,
+                 char *reason, size_t len)
+{
+	(void)options;
+	(void)ret_splice;
+
+	snprintf(reason, len, "built without BPF");
+	return -EOPNOTSUPP;
+}
+
+void splice_close(struct splice *sp)
+{
+	assert(!sp);
+}
+
+#define NEVER_CALLED(type, name, ...)          \
+	type name(__VA_ARGS__)                 \
+	{                                      \
+		assert(!"there is no splice"); \
+		__builtin_unreachable();       \
+	}
+
+/* clang-format off */
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+NEVER_CALLED(int, splice_pin, struct splice *sp, const char *dir)
+NEVER_CALLED(int, splice_insert, struct splice *sp, const struct splice_pair *pair,
+             bool ret_is_in[2])
+NEVER_CALLED(void, splice_detach, struct splice *sp, uint32_t number)
+NEVER_CALLED(void, splice_forget, struct splice *sp, uint32_t number)
+NEVER_CALLED(struct g5x_session *, splice_session, const struct splice *sp,
+             uint32_t number)
+NEVER_CALLED(uint32_t, splice_n_sessions, const struct splice *sp)
+NEVER_CALLED(void, splice_set_state, struct splice *sp, uint32_t number,
+             enum g5x_session_state state)
+NEVER_CALLED(uint64_t, splice_n_queued, const struct splice *sp, uint32_t number,
+             int from, int fd)
+NEVER_CALLED(void, splice_make_room, struct splice *sp, int fd, uint64_t n_queued)
+NEVER_CALLED(uint64_t, splice_n_redirected, const struct splice *sp, uint32_t number,
+             int from)
+NEVER_CALLED(uint64_t, splice_n_passed, const struct splice *sp, uint32_t number,
+             int from)
+NEVER_CALLED(uint64_t, splice_n_relayed, const struct splice *sp, uint32_t number,
+             int from)
+NEVER_CALLED(bool, splice_relayed, struct splice *sp, uint32_t number, int from,
+             uint32_t n)
+NEVER_CALLED(int64_t, splice_take_response_us, struct splice *sp, uint32_t number)
+NEVER_CALLED(int, splice_events_fd, const struct splice *sp, unsigned int worker)
+NEVER_CALLED(bool, splice_read_events, struct splice *sp, unsigned int worker,
+             splice_event_fn fn, void *ctx)

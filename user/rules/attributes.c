@@ -19,7 +19,7 @@
 
 #define WORKERS_MAX 1024
 
-static const char *const datapath_words[] = { "auto", "copy", NULL };
+static const char *const datapath_words[] = { "auto", "copy", "splice", NULL };
 static const char *const log_format_words[] = { "text", "json", NULL };
 static const char *const log_words[] = { "stderr", "syslog", "none", NULL };
 
@@ -59,6 +59,10 @@ static const struct attribute attributes[] = {
 	  .max = TIMEOUT_MAX_S, .unit = " seconds", .flag_offset = VALUE_NO_FLAG },
 	{ ATTRIBUTE(rule, datapath, "datapath", ATTRIBUTE_RULE, value_read_choice),
 	  .words = datapath_words, .flag_offset = VALUE_NO_FLAG },
+	{ ATTRIBUTE(rule, splice_limit, "splice_limit", ATTRIBUTE_RULE,
+	            value_read_strict),
+	  .min = RULE_SPLICE_LIMIT_MIN, .max = RULE_SPLICE_LIMIT_MAX, .unit = " bytes",
+	  .flag_offset = VALUE_NO_FLAG },
 
 	{ ATTRIBUTE(rule_client, maxclients, "maxclients", ATTRIBUTE_CLIENT,
 	            value_read_lenient),

@@ -39,8 +39,9 @@ enum rule_mode {
 };
 
 enum datapath {
-	DATAPATH_AUTO, /* whatever is best here; today that is copy */
-	DATAPATH_COPY, /* through the daemon */
+	DATAPATH_AUTO,   /* whatever is best here */
+	DATAPATH_COPY,   /* through the daemon */
+	DATAPATH_SPLICE, /* inside the kernel */
 
 	DATAPATH_N
 };
@@ -51,6 +52,10 @@ enum datapath {
 #define RULE_SKIPPED_PICKS 100    /* how long a failed server is passed over */
 #define SERVER_WEIGHT_MAX 256
 #define TIMEOUT_MAX_S 31536000 /* a year; G5 names no maximum, so its timeout is cut */
+
+#define RULE_SPLICE_LIMIT 1048576 /* default, bytes */
+#define RULE_SPLICE_LIMIT_MIN 65536
+#define RULE_SPLICE_LIMIT_MAX 1073741824
 
 struct rule_client {
 	char *text; /* as written */
@@ -84,6 +89,9 @@ struct rule {
 	unsigned int fin_timeout_s;     /* 0: none */
 	unsigned int moratorium_s;      /* 0: RULE_SKIPPED_PICKS selections instead */
 	enum datapath datapath;
+	/* Bytes of one direction of a session that may be queued inside the kernel for
+	 * a slow reader; above, the daemon takes over and TCP stops the sender. */
+	uint32_t splice_limit;
 	struct rule_client *clients;
 	size_t n_clients;
 	struct rule_forward *forwards;

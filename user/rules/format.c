@@ -58,6 +58,8 @@ static void put_rule_block(FILE *out, const struct rule *rule)
 		put_number(&b, "moratorium", rule->moratorium_s);
 	if (rule->datapath != DATAPATH_AUTO)
 		put_text(&b, "datapath", datapath_name(rule->datapath));
+	if (rule->splice_limit != RULE_SPLICE_LIMIT)
+		put_number(&b, "splice_limit", rule->splice_limit);
 	put_block_end(&b);
 }
 

@@ -31,6 +31,7 @@ struct rule *rule_new(void)
 	rule->refs = 1;
 	rule->connect_timeout_s = RULE_CONNECT_TIMEOUT_S;
 	rule->fin_timeout_s = RULE_FIN_TIMEOUT_S;
+	rule->splice_limit = RULE_SPLICE_LIMIT;
 	return rule;
 }
 

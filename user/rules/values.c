@@ -50,8 +50,8 @@ static void describe_number(const struct attribute *a, char *text, size_t size)
 	if (a->max == INT64_MAX)
 		snprintf(text, size, "a whole number, such as 100; 0 is no limit");
 	else
-		snprintf(text, size, "a whole number from 0 to %" PRIu64 "%s", a->max,
-		         a->unit ? a->unit : "");
+		snprintf(text, size, "a whole number from %" PRIu64 " to %" PRIu64 "%s",
+		         a->min, a->max, a->unit ? a->unit : "");
 }
 
 void value_read_lenient(struct block *b, const struct attribute *a,
@@ -100,7 +100,7 @@ void value_read_strict(struct block *b, const struct attribute *a,
 		block_report(b, value->span, expected,
 		             "%s " QUOTED " is not a whole number", a->name,
 		             QUOTE(*value));
-	else if (number > a->max)
+	else if (number < a->min || number > a->max)
 		block_report(b, value->span, expected, "%s " QUOTED " is out of range",
 		             a->name, QUOTE(*value));
 	else
@@ -121,10 +121,23 @@ static const char *suggest(char *text, size_t size, const struct token *t,
 	return text;
 }
 
+/* "datapath auto, datapath copy or datapath splice" */
+static void list_words(const struct attribute *a, char *text, size_t size)
+{
+	size_t at = 0;
+
+	for (unsigned int i = 0; a->words[i] && at < size; i++) {
+		const char *before = i == 0 ? "" : a->words[i + 1] ? ", " : " or ";
+
+		at += (size_t)snprintf(text + at, size - at, "%s%s %s", before, a->name,
+		                       a->words[i]);
+	}
+}
+
 void value_read_choice(struct block *b, const struct attribute *a,
                        const struct token *value)
 {
-	char hint[64], expected[64];
+	char hint[64], expected[96];
 
 	for (unsigned int i = 0; a->words[i]; i++) {
 		if (token_is(value, a->words[i])) {
@@ -132,8 +145,7 @@ void value_read_choice(struct block *b, const struct attribute *a,
 			return;
 		}
 	}
-	snprintf(expected, sizeof(expected), "%s %s or %s %s", a->name, a->words[0],
-	         a->name, a->words[1]);
+	list_words(a, expected, sizeof(expected));
 	block_report(b, value->span, expected, "there is no %s " QUOTED "%s", a->name,
 	             QUOTE(*value), suggest(hint, sizeof(hint), value, a->words));
 }

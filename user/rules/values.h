@@ -31,6 +31,7 @@ struct attribute {
 	             const struct token *value);
 	size_t offset, size; /* the member it sets */
 	size_t flag_offset; /* the bool that says the file names it, or VALUE_NO_FLAG */
+	uint64_t min;       /* of a strict number */
 	uint64_t max;       /* of a number */
 	bool is_limit;      /* of a lenient number: one out of range means no limit */
 	const char *const *words; /* of a choice, by value, up to NULL */
@@ -51,7 +52,7 @@ static inline enum diag_code block_code(const struct block *b)
 void value_read_lenient(struct block *b, const struct attribute *a,
                         const struct token *value);
 
-/** value_read_strict() - digits only, from 0 to the row's max */
+/** value_read_strict() - digits only, from the row's min to its max */
 void value_read_strict(struct block *b, const struct attribute *a,
                        const struct token *value);
 

@@ -4,8 +4,10 @@
 The process dies with the test: ended by its fixture, or by the kernel should the test
 be killed.
 """
+import itertools
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -14,6 +16,7 @@ from pathlib import Path
 from lib.wait import LIMIT_S, wait_until
 
 FORWARD = "127.0.0.1:8000"
+numbers = itertools.count()
 
 
 class Daemon:
@@ -22,6 +25,8 @@ class Daemon:
         self.datapath = datapath
         self.rule_file = Path(folder) / "g5x.conf"
         self.log_file = Path(folder) / "g5x.log"
+        # File systems are not the namespace's: others run at the same time.
+        self.bpffs = Path(f"/sys/fs/bpf/g5x-test-{os.getpid()}-{next(numbers)}")
         self.process = None
 
     # ---- rules ----
@@ -68,6 +73,8 @@ class Daemon:
         if max_fds:
             command += ["prlimit", f"--nofile={max_fds}:{max_fds}"]
         command += [self.binary, *arguments]
+        if self.datapath != "copy" and "--bpffs" not in arguments:
+            command += ["--bpffs", self.bpffs]
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(
                 [str(word) for word in command],
@@ -133,6 +140,8 @@ class Daemon:
         if self.process and not self.has_ended():
             self.process.kill()
             self.process.wait()
+        if self.bpffs.is_dir():  # of one that was killed
+            shutil.rmtree(self.bpffs)
 
     @property
     def pid(self):

@@ -1,0 +1,504 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * spliced.c - sessions whose bytes the kernel moves, as far as the daemon has to act.
+ *
+ *     inserted ──> kernel forwards ──event: passes bytes up──> daemon relays
+ *                       ^                                          │
+ *                       └───────── all that was passed is relayed ─┘
+ *
+ * Each direction is in one of the two on its own. What the daemon relays goes through
+ * pump.c, which waits (PUMP_DRAIN) until the kernel's queue for the destination is
+ * empty. No event tells of that, so it is looked for: after 1 ms, then 2, 4 and so on;
+ * room in the destination's socket starts anew.
+ *
+ * epoll is asked for EPOLLIN and EPOLLOUT only while the daemon relays: otherwise each
+ * message that the kernel moves would wake it.
+ *
+ * I1 to I4: see kernel/splice.h. What is handed to the kernel stays with it.
+ */
+#include "forward/spliced.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/sockios.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "forward/copy.h"
+#include "forward/pump.h"
+#include "forward/session_close.h"
+#include "forward/worker.h"
+#include "kernel/splice.h"
+#include "rules/balance.h"
+
+#define LOOK_MAX_MS 256
+
+/* Everything was acknowledged, and yet the queue has not moved for so long: it is dead. */
+#define DEAD_MS 5000
+
+/* How long what a reset end has sent before may take to the other. */
+#define DOOM_MS 1000
+
+static struct log_limit insert_failed, fault;
+
+static struct iarray drain_links(const struct worker *w)
+{
+	return (struct iarray){
+		.base = (char *)w->sessions + offsetof(struct session, drain.link),
+		.stride = sizeof(struct session),
+	};
+}
+
+static void forget_drain(struct worker *w, uint32_t number)
+{
+	if (ilist_is_linked(drain_links(w), number))
+		ilist_remove(&w->draining, drain_links(w), number);
+}
+
+/* ---- what epoll is asked for ------------------------------------------------ */
+
+static void watch(struct worker *w, struct session *s, int side)
+{
+	struct session_end *end = &s->end[side];
+	const struct session_flow *to = &s->flow[!side];
+	bool in = s->flow[side].is_passing;
+	bool out = to->len > 0 || to->is_draining;
+	uint32_t events = EPOLLRDHUP | EPOLLET;
+
+	if (!end->is_spliced || (in == end->watches_in && out == end->watches_out))
+		return;
+	events |= in ? EPOLLIN : 0;
+	events |= out ? EPOLLOUT : 0;
+	if (loop_modify_slot(&w->loop, end->fd,
+	                     2 * worker_number(w, s) + (uint32_t)side, s->generation,
+	                     events) == 0) {
+		end->watches_in = in;
+		end->watches_out = out;
+	}
+}
+
+static void watch_both(struct worker *w, struct session *s)
+{
+	watch(w, s, CLIENT);
+	watch(w, s, SERVER);
+}
+
+/* ---- the end of a session ---------------------------------------------------- */
+
+static bool close_faulty(struct worker *w, struct session *s)
+{
+	log_limited(&fault, LOG_LEVEL_ERROR,
+	            "session %u: spliced bytes are missing, both ends are reset",
+	            worker_number(w, s));
+	session_close(w, s, CLOSE_KERNEL_FAULT);
+	return false;
+}
+
+static void look_later(struct worker *w, struct session *s)
+{
+	struct session_drain *d = &s->drain;
+	uint32_t number = worker_number(w, s);
+
+	if (ilist_is_linked(drain_links(w), number) && d->wait_ms > 0)
+		return;
+	forget_drain(w, number);
+	if (d->wait_ms == 0)
+		d->still_since_ms = w->now_ms;
+	d->wait_ms = d->wait_ms == 0 ? 1 : 2 * d->wait_ms;
+	if (d->wait_ms > LOOK_MAX_MS)
+		d->wait_ms = LOOK_MAX_MS;
+	d->look_ms = w->now_ms + d->wait_ms;
+	if (!w->draining.first || d->look_ms < w->next_look_ms)
+		w->next_look_ms = d->look_ms;
+	ilist_append(&w->draining, drain_links(w), number);
+}
+
+/*
+ * An end was reset. What it sent before goes to the other first: some of that may be in
+ * the kernel's queue, some has to be relayed. Then the other is reset.
+ */
+static bool finish_doomed(struct worker *w, struct session *s)
+{
+	int dead = s->drain.dead;
+	enum pump_result r = PUMP_MORE;
+
+	for (int i = 0; i < PUMP_LAST_SHARES && r == PUMP_MORE; i++)
+		r = pump(w, s, dead);
+	if (w->now_ms < s->drain.doom_ms && r != PUMP_DEST_DEAD && r != PUMP_FAULT &&
+	    r != PUMP_NO_MEMORY && spliced_n_queued(w, s, !dead) > 0) {
+		look_later(w, s);
+		return true;
+	}
+	session_close(w, s, dead == CLIENT ? CLOSE_CLIENT_RESET : CLOSE_SERVER_RESET);
+	return false;
+}
+
+static bool doom(struct worker *w, struct session *s, int dead)
+{
+	struct session_end *end = &s->end[dead];
+
+	if (s->drain.is_doomed) /* the other one, too */
+		return finish_doomed(w, s);
+	s->drain.is_doomed = true;
+	s->drain.dead = (uint8_t)dead;
+	s->drain.doom_ms = w->now_ms + DOOM_MS;
+	s->drain.wait_ms = 0;
+	end->is_readable = end->has_hangup = true; /* read to its end */
+	end->is_cut = true;                        /* which is no FIN */
+	s->end[!dead].is_writable = true;          /* epoll may not have said so yet */
+	return finish_doomed(w, s);
+}
+
+/* ---- one direction ------------------------------------------------------------ */
+
+/* Nothing more to relay, for now: does the kernel go on by itself? */
+static void note_caught_up(struct worker *w, struct session *s, int from)
+{
+	uint32_t number = worker_number(w, s);
+	struct session_flow *f = &s->flow[from];
+
+	f->is_passing = splice_n_passed(w->splice, number, from) !=
+	                splice_n_relayed(w->splice, number, from);
+	if (!f->is_passing)
+		s->drain.wait_ms = 0;
+	if (!f->is_passing || f->len > 0)
+		return;
+	/* Passed, but not to be read yet: behind what the kernel has queued for the
+	 * same socket. Usually its worker takes that away in no time. */
+	if (s->drain.wait_ms > 1 && spliced_n_queued(w, s, from) > 0)
+		splice_make_room(w->splice, s->end[from].fd,
+		                 spliced_n_queued(w, s, from));
+	f->is_draining = true;
+	look_later(w, s);
+}
+
+static bool on_ended(struct worker *w, struct session *s)
+{
+	if (!relay_on_direction_ended(w, s))
+		return false;
+	splice_set_state(w->splice, worker_number(w, s),
+	                 s->flow[CLIENT].has_ended ? G5X_CLIENT_ENDED
+	                                           : G5X_SERVER_ENDED);
+	return true;
+}
+
+/* Pump one direction and do what follows. Return: false when the session is gone. */
+static bool work(struct worker *w, struct session *s, int from)
+{
+	struct session_flow *f = &s->flow[from];
+	enum pump_result r = pump(w, s, from);
+
+	f->is_draining = r == PUMP_DRAIN;
+	switch (r) {
+	case PUMP_WAIT:
+		note_caught_up(w, s, from);
+		break;
+	case PUMP_MORE:
+		f->is_passing = true;
+		worker_make_ready(w, worker_number(w, s));
+		break;
+	case PUMP_DRAIN:
+		f->is_passing = true;
+		look_later(w, s);
+		break;
+	case PUMP_ENDED:
+		f->is_passing = false;
+		if (!on_ended(w, s))
+			return false;
+		break;
+	case PUMP_SOURCE_DEAD:
+		return doom(w, s, from);
+	case PUMP_DEST_DEAD:
+		return doom(w, s, !from);
+	case PUMP_NO_MEMORY:
+		session_close(w, s, CLOSE_NO_RESOURCES);
+		return false;
+	case PUMP_FAULT:
+		return close_faulty(w, s);
+	}
+	watch_both(w, s);
+	return true;
+}
+
+static bool spliced_on_ready(struct worker *w, struct session *s)
+{
+	if (s->drain.is_doomed)
+		return finish_doomed(w, s);
+	return work(w, s, CLIENT) && work(w, s, SERVER);
+}
+
+static bool spliced_on_event(struct worker *w, struct session *s, int side)
+{
+	if (s->end[side].has_error)
+		return doom(w, s, side);
+	if (s->drain.is_doomed)
+		return true; /* the next look comes */
+	if (s->end[side].is_readable && !work(w, s, side))
+		return false;
+	if (s->end[side].is_writable &&
+	    (s->flow[!side].len > 0 || s->flow[!side].is_draining)) {
+		s->drain.wait_ms = 0;
+		return work(w, s, !side);
+	}
+	return true;
+}
+
+/* ---- insertion ---------------------------------------------------------------- */
+
+static int insert(struct worker *w, struct session *s)
+{
+	char client[ADDR_TEXT_LEN], listener[ADDR_TEXT_LEN], server[ADDR_TEXT_LEN];
+	const struct rule_state *rule = state_get(STATE_RULE, s->rule);
+	const struct splice_pair pair = {
+		.fd = { s->end[CLIENT].fd, s->end[SERVER].fd },
+		.number = worker_number(w, s),
+		.generation = s->generation,
+		.worker = w->number,
+		.limit = s->splice_limit,
+		.wants_responses = s->measures_response,
+		.rule = rule->state.name,
+		.client = addr_format(&s->client_addr, client),
+		.listener = addr_format(&s->listener_addr, listener),
+		.server = addr_format(&s->server_addr, server),
+	};
+	bool is_in[2];
+	int r;
+
+	r = splice_insert(w->splice, &pair, is_in);
+	if (r < 0)
+		return r;
+	for (int i = 0; i < 2; i++) {
+		s->end[i].is_spliced = is_in[i];
+		s->end[i].watches_in = s->end[i].watches_out = true; /* as it was */
+	}
+	return 0;
+}
+
+static void log_failure(int r)
+{
+	if (r != -EOPNOTSUPP) /* a FIN was faster: nothing is wrong */
+		log_limited(&insert_failed, LOG_LEVEL_WARNING,
+		            "cannot splice a session, it is copied: %s",
+		            r == -ENOSPC ? "its number is beyond the maps (see -s)"
+		                         : strerrordesc_np(-r));
+}
+
+/* No byte of the session may be in our hands. */
+static bool spliced_start(struct worker *w, struct session *s)
+{
+	int r = insert(w, s);
+
+	if (r < 0) {
+		log_failure(r);
+		s->datapath = DATAPATH_COPY;
+		return copy_relay.start(w, s);
+	}
+	s->datapath = DATAPATH_SPLICE;
+	s->request_us = 0;
+	/* What was passed up before epoll was told, and what came by without. */
+	s->end[CLIENT].is_readable = s->end[SERVER].is_readable = true;
+	return work(w, s, CLIENT) && work(w, s, SERVER);
+}
+
+const struct relay spliced_relay = {
+	.start = spliced_start,
+	.on_event = spliced_on_event,
+	.on_ready = spliced_on_ready,
+};
+
+/* ---- events from the kernel, and looks ---------------------------------------- */
+
+static void on_passing(void *ctx, const struct g5x_event *event)
+{
+	struct worker *w = ctx;
+	struct session *s = &w->sessions[event->slot / 2];
+	int from = event->slot % 2;
+
+	/* An event of a session that has ended; the number may be somebody else's. */
+	if (s->generation != event->generation || s->worker != w->number ||
+	    s->datapath != DATAPATH_SPLICE || s->drain.is_doomed)
+		return;
+	if (splice_session(w->splice, event->slot / 2)->flow[from].n_gaps > 0) {
+		close_faulty(w, s);
+		return;
+	}
+	s->flow[from].is_passing = s->end[from].is_readable = true;
+	work(w, s, from);
+}
+
+/* Events were lost. Rare: thousands have to come in one turn. */
+static void look_at_all(struct worker *w)
+{
+	uint32_t n = splice_n_sessions(w->splice);
+
+	for (uint32_t i = 1; i <= n; i++) {
+		struct g5x_event event = {
+			.generation = w->sessions[i].generation,
+		};
+
+		if (w->sessions[i].state == SESSION_FREE ||
+		    __atomic_load_n(&w->sessions[i].worker, __ATOMIC_RELAXED) !=
+		            w->number)
+			continue;
+		for (int from = 0; from < 2; from++) {
+			event.slot = 2 * i + (uint32_t)from;
+			on_passing(w, &event);
+		}
+	}
+}
+
+static void on_ring(struct source *source, uint32_t events)
+{
+	struct worker *w = container_of(source, struct worker, ring);
+
+	(void)events;
+	if (!splice_read_events(w->splice, w->number, on_passing, w))
+		look_at_all(w);
+}
+
+int spliced_attach(struct worker *w, struct splice *sp)
+{
+	int r;
+
+	w->ring = (struct source){
+		.on_event = on_ring,
+		.fd = splice_events_fd(sp, w->number),
+	};
+	r = loop_add(&w->loop, &w->ring, EPOLLIN);
+	if (r == 0)
+		w->splice = sp;
+	return r;
+}
+
+/* Has the queue died? Something is in it, the destination's TCP has nothing to send. */
+static bool is_dead(struct worker *w, struct session *s)
+{
+	struct session_drain *d = &s->drain;
+	uint64_t n_queued = 0;
+	bool is_idle = true;
+
+	for (int to = 0; to < 2; to++) {
+		int n = 0;
+
+		if (!s->flow[!to].is_draining)
+			continue;
+		n_queued += spliced_n_queued(w, s, to);
+		ioctl(s->end[to].fd, SIOCOUTQ, &n);
+		is_idle &= n == 0;
+	}
+	if (n_queued != d->n_queued || !is_idle) {
+		d->n_queued = n_queued;
+		d->still_since_ms = w->now_ms;
+	}
+	return w->now_ms > d->still_since_ms + DEAD_MS;
+}
+
+static void look(struct worker *w, struct session *s)
+{
+	if (s->drain.is_doomed) {
+		finish_doomed(w, s);
+		return;
+	}
+	if (is_dead(w, s)) {
+		close_faulty(w, s);
+		return;
+	}
+	for (int from = 0; from < 2; from++)
+		if (s->flow[from].is_draining && !work(w, s, from))
+			return;
+}
+
+void spliced_look(struct worker *w)
+{
+	uint32_t number = w->draining.first, last = w->draining.last, next;
+
+	if (!number || w->now_ms < w->next_look_ms)
+		return;
+	/* Those that have to wait on are appended; a look closes no other session. */
+	for (bool is_last = false; !is_last; number = next) {
+		struct session *s = &w->sessions[number];
+
+		is_last = number == last;
+		next = s->drain.link.next;
+		if (s->drain.look_ms <= w->now_ms) {
+			forget_drain(w, number);
+			look(w, s);
+		}
+	}
+	w->next_look_ms = UINT64_MAX;
+	for (number = w->draining.first; number != 0;
+	     number = w->sessions[number].drain.link.next)
+		if (w->sessions[number].drain.look_ms < w->next_look_ms)
+			w->next_look_ms = w->sessions[number].drain.look_ms;
+}
+
+int spliced_wait_ms(const struct worker *w)
+{
+	if (!w->draining.first)
+		return -1;
+	return w->next_look_ms > w->now_ms ? (int)(w->next_look_ms - w->now_ms) : 0;
+}
+
+/* ---- the books ------------------------------------------------------------------ */
+
+static bool is_spliced(const struct session *s)
+{
+	return s->end[CLIENT].is_spliced || s->end[SERVER].is_spliced;
+}
+
+uint64_t spliced_n_queued(const struct worker *w, const struct session *s, int to)
+{
+	if (!s->end[!to].is_spliced)
+		return 0;
+	return splice_n_queued(w->splice, worker_number(w, s), !to, s->end[to].fd);
+}
+
+void spliced_sync(struct worker *w, struct session *s)
+{
+	const struct g5x_session *shared;
+	int64_t response_us;
+
+	if (!is_spliced(s))
+		return;
+	shared = splice_session(w->splice, worker_number(w, s));
+	for (int from = 0; from < 2; from++) {
+		uint64_t last_ms = shared->flow[from].last_ns / 1000000;
+
+		if (last_ms > s->last_active_ms)
+			s->last_active_ms = last_ms;
+	}
+	if (s->first_byte_us == 0 && shared->flow[SERVER].first_ns)
+		s->first_byte_us = shared->flow[SERVER].first_ns / 1000;
+	if (!s->measures_response)
+		return;
+	response_us = splice_take_response_us(w->splice, worker_number(w, s));
+	if (response_us >= 0)
+		balance_responded(state_get(STATE_RULE, s->rule),
+		                  state_get(STATE_SERVER, s->server),
+		                  (uint64_t)response_us);
+}
+
+void spliced_leave(struct worker *w, struct session *s)
+{
+	uint32_t number = worker_number(w, s);
+
+	if (!is_spliced(s))
+		return;
+	spliced_sync(w, s);
+	splice_detach(w->splice, number);
+	for (int from = 0; from < 2; from++)
+		s->flow[from].n_bytes += splice_n_redirected(w->splice, number, from);
+}
+
+void spliced_forget(struct worker *w, struct session *s)
+{
+	uint32_t number = worker_number(w, s);
+
+	if (!is_spliced(s))
+		return;
+	forget_drain(w, number);
+	splice_forget(w->splice, number);
+}
