@@ -52,8 +52,10 @@ static __always_inline bool has_room(struct g5x_flow *flow, __u64 relayed,
 		flow->n_after = 0;
 		flow->mark = sent;
 	}
-	if (queued == 0)
+	if (queued == 0) {
 		flow->n_before = flow->n_after = 0;
+		flow->mark = sent; /* it may be 2 GiB behind, when all was relayed */
+	}
 	/* TCP begins a new sk_buff for each segment at the most. */
 	n_skbs = flow->n_before + flow->n_after + 1;
 	if (to->mss > 0)

@@ -68,7 +68,8 @@ static bool copy_start(struct worker *w, struct session *s)
 	return work(w, s, CLIENT) && work(w, s, SERVER);
 }
 
-static bool copy_on_event(struct worker *w, struct session *s, int side)
+/* Move what there is to move after an event at @side. */
+static bool move(struct worker *w, struct session *s, int side)
 {
 	/* Nothing is read after a FIN, so no read would tell of this reset. */
 	if (s->end[side].has_error && s->flow[side].has_eof)
@@ -79,6 +80,13 @@ static bool copy_on_event(struct worker *w, struct session *s, int side)
 	if (s->end[side].is_writable && s->flow[!side].len > 0)
 		return work(w, s, !side);
 	return true;
+}
+
+static bool copy_on_event(struct worker *w, struct session *s, int side)
+{
+	return move(w, s, side) &&
+	       (!s->may_promote || s->n_turns < RELAY_PROMOTE_TURNS ||
+	        relay_promote(w, s));
 }
 
 const struct relay copy_relay = {

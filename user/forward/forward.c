@@ -430,6 +430,7 @@ unsigned int forward_n_workers(const struct forward *f)
 
 struct attachment {
 	struct splice *splice;
+	bool promotes;
 	int r;
 };
 
@@ -441,11 +442,13 @@ static void attach(struct worker *w, void *arg)
 
 	if (r < 0)
 		__atomic_store_n(&a->r, r, __ATOMIC_RELAXED);
+	else
+		w->promotes = a->promotes;
 }
 
-int forward_set_splice(struct forward *f, struct splice *sp)
+int forward_set_splice(struct forward *f, struct splice *sp, bool promotes)
 {
-	struct attachment a = { .splice = sp };
+	struct attachment a = { .splice = sp, .promotes = promotes };
 
 	f->splice = sp;
 	worker_call(f, attach, &a);

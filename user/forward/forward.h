@@ -55,11 +55,12 @@ void forward_free(struct forward *f);
 
 /**
  * forward_set_splice() - let sessions be spliced from now on
- * @sp: borrowed until forward_free(); its rings are read by the workers
+ * @sp:       borrowed until forward_free(); its rings are read by the workers
+ * @promotes: also those of datapath auto, when they have shown that it pays
  *
  * Return: 0 or -errno.
  */
-int forward_set_splice(struct forward *f, struct splice *sp);
+int forward_set_splice(struct forward *f, struct splice *sp, bool promotes);
 
 /**
  * forward_publish() - go over to another configuration

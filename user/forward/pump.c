@@ -44,6 +44,10 @@ static void note_bytes(struct worker *w, struct session *s, int from, size_t n)
 	          s->end[!from].fd);
 	s->flow[from].n_bytes += n;
 	s->last_active_ms = w->now_ms;
+	if (s->may_promote && from != s->last_from) {
+		s->last_from = (uint8_t)from;
+		s->n_turns++;
+	}
 	if (from == SERVER && s->first_byte_us == 0)
 		s->first_byte_us = w->now_us;
 }

@@ -30,11 +30,25 @@ struct relay {
 	bool (*on_ready)(struct worker *w, struct session *s);
 };
 
+/* Of which a question and its answer are two. */
+#define RELAY_PROMOTE_TURNS 128
+
 /** relay_of() - the functions of a session's datapath */
 const struct relay *relay_of(const struct session *s);
 
 /** relay_choose() - what a rule's `datapath` means on this machine, to begin with */
 enum datapath relay_choose(const struct worker *w, enum datapath wanted);
+
+/**
+ * relay_promote() - has a copied session shown that splicing pays? Then do it
+ *
+ * For rules with `datapath auto`: after 64 questions and answers that were small. It is
+ * for who has nothing of the session in his hands. What else has to be true, and why, is
+ * in relay.c.
+ *
+ * Return: as above.
+ */
+bool relay_promote(struct worker *w, struct session *s);
 
 /**
  * relay_on_direction_ended() - a FIN was passed on: the session's state, or its end

@@ -116,6 +116,10 @@ struct session {
 	uint8_t state;    /* enum session_state; atomic */
 	uint8_t datapath; /* enum datapath, never AUTO once relaying */
 	uint16_t worker;
+	/* datapath auto, while it may still be promoted: see relay_promote() */
+	bool may_promote;
+	uint8_t last_from; /* which end's bytes were moved last */
+	uint16_t n_turns;  /* how often that changed */
 	struct session_end end[2];
 	struct session_flow flow[2];
 

@@ -294,13 +294,18 @@ static bool spliced_start(struct worker *w, struct session *s)
 	if (r < 0) {
 		log_failure(r);
 		s->datapath = DATAPATH_COPY;
+		s->may_promote = false;
 		return copy_relay.start(w, s);
 	}
 	s->datapath = DATAPATH_SPLICE;
 	s->request_us = 0;
-	/* What was passed up before epoll was told, and what came by without. */
-	s->end[CLIENT].is_readable = s->end[SERVER].is_readable = true;
-	return work(w, s, CLIENT) && work(w, s, SERVER);
+	watch_both(w, s);
+	/* Of an end in the map an event tells what is passed up, and epoll, asked for
+	 * something else now, what has come before. */
+	for (int i = 0; i < 2; i++)
+		if (!s->end[i].is_spliced && !work(w, s, i))
+			return false;
+	return true;
 }
 
 const struct relay spliced_relay = {

@@ -255,14 +255,19 @@ uint32_t splice_n_sessions(const struct splice *sp)
 	return sp->n_sessions;
 }
 
-static __u64 n_acknowledged(int fd)
+static struct tcp_info get_info(int fd)
 {
 	struct tcp_info info;
 	socklen_t len = sizeof(info);
 
 	memset(&info, 0, sizeof(info));
 	getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len);
-	return info.tcpi_bytes_acked;
+	return info;
+}
+
+static __u64 n_acknowledged(int fd)
+{
+	return get_info(fd).tcpi_bytes_acked;
 }
 
 static __u64 n_unacknowledged(int fd)
@@ -284,8 +289,11 @@ static __u64 n_written(int fd)
 /* Exactly: nobody writes now, but acknowledgements come. */
 static __u64 n_written_exactly(int fd)
 {
-	__u64 before = n_acknowledged(fd), after, n;
+	struct tcp_info info = get_info(fd);
+	__u64 before = info.tcpi_bytes_acked, after, n;
 
+	if (info.tcpi_unacked == 0 && info.tcpi_notsent_bytes == 0)
+		return before;
 	for (;;) {
 		n = before + n_unacknowledged(fd);
 		after = n_acknowledged(fd);
