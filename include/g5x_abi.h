@@ -119,7 +119,8 @@ struct g5x_totals {
 	__u64 gaps;            /* chunks: began too late */
 	__u64 events_lost;     /* ring full: the worker looks at all its sessions */
 	__u64 room_made; /* send buffers that had to grow, see splice_make_room() */
+	__u64 receive_fitted; /* receive buffers, see splice_fit_receive_buffer() */
 };
-_Static_assert(sizeof(struct g5x_totals) == 80, "ABI: no padding");
+_Static_assert(sizeof(struct g5x_totals) == 88, "ABI: no padding");
 
 #endif /* G5X_ABI_H */

@@ -71,7 +71,8 @@ static void start_splice(struct datapaths *d, const struct settings *settings,
 		pinned = pin(d->splice, settings->bpffs);
 		r = forward_set_splice(forward, d->splice, does_auto_splice());
 		if (r < 0)
-			snprintf(reason, sizeof(reason), "cannot watch its events: %s",
+			snprintf(reason, sizeof(reason),
+			         "not each worker can watch its events: %s",
 			         strerrordesc_np(-r));
 	}
 	if (r == 0) {

@@ -57,6 +57,7 @@ static bool work(struct worker *w, struct session *s, int from)
 		session_close(w, s, CLOSE_NO_RESOURCES);
 		return false;
 	case PUMP_DRAIN:
+	case PUMP_BEHIND:
 	case PUMP_FAULT:
 		assert(!"of spliced sources only");
 	}

@@ -10,7 +10,8 @@
  *
  * Sockets are watched edge-triggered. is_readable and is_writable remember an edge until
  * a call says EAGAIN (or reads less than it asked for, which for a stream socket means
- * the same, see epoll(7); not for a spliced one).
+ * the same, see epoll(7); not for a spliced one, where the receive call that says EAGAIN
+ * is also what orders our counters before the kernel's next look at them).
  *
  * I1: bytes of a direction leave in the order they came: nothing is read while
  *     flow->len > 0.
@@ -23,6 +24,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -69,7 +71,22 @@ static void measure_response(struct session *s, int from)
 	}
 }
 
-/* @flags: MSG_MORE when the FIN follows at once, to go in one segment with the bytes. */
+/*
+ * Passed bytes are charged to their socket without being reserved. When TCP is short of
+ * memory a send to such a socket fails with EFAULT (6.18, tcp_wmem_schedule() takes the
+ * negative reserve for a size). Later it will do.
+ */
+static bool is_for_later(const struct session_end *end, int error)
+{
+	return end->is_spliced &&
+	       (error == EFAULT || error == ENOBUFS || error == ENOMEM);
+}
+
+/*
+ * @flags: MSG_MORE when the FIN follows at once, to go in one segment with the bytes.
+ *
+ * Return: how many were sent; -EAGAIN for "look again", another -errno for a dead end.
+ */
 static ssize_t send_some(struct session *s, int to, const char *data, size_t len,
                          int flags)
 {
@@ -79,7 +96,11 @@ static ssize_t send_some(struct session *s, int to, const char *data, size_t len
 		return 0;
 	n = TEMP_FAILURE_RETRY(
 	        send(s->end[to].fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT | flags));
+	if (n < 0 && is_for_later(&s->end[to], errno))
+		return -EAGAIN;
 	if (n < 0 && errno != EAGAIN) {
+		log_debug("send to #%d# failed: %s", s->end[to].fd,
+		          strerrordesc_np(errno));
 		/* An error is told once: after this one a read says 0, as it does at a
 		 * FIN. EPIPE is for a reset that came after the FIN. */
 		s->end[to].is_cut = errno != EPIPE;
@@ -114,14 +135,16 @@ static void note_relayed(struct worker *w, struct session *s, int from, size_t n
 		s->flow[from].is_drained = false;
 }
 
-/* I4 of kernel/splice.h: never more than was passed. @n: bytes read, not yet relayed. */
+/* I4 of kernel/splice.h: never more than was passed. @n: bytes read, not yet relayed. Nor
+ * may any be missing before them. */
 static bool is_counted(struct worker *w, struct session *s, int from, size_t n)
 {
 	uint32_t number = worker_number(w, s);
 
 	return !s->end[from].is_spliced ||
-	       splice_n_relayed(w->splice, number, from) + n <=
-	               splice_n_passed(w->splice, number, from);
+	       (splice_session(w->splice, number)->flow[from].n_gaps == 0 &&
+	        splice_n_relayed(w->splice, number, from) + n <=
+	                splice_n_passed(w->splice, number, from));
 }
 
 /* A read said 0. Of a spliced socket it may say so while passed bytes are still on their
@@ -135,7 +158,7 @@ static enum pump_result read_end(struct worker *w, struct session *s, int from)
 			return PUMP_FAULT;
 		if (splice_n_passed(w->splice, number, from) !=
 		    splice_n_relayed(w->splice, number, from))
-			return PUMP_DRAIN;
+			return PUMP_BEHIND;
 	}
 	s->end[from].is_readable = false;
 	s->flow[from].has_eof = true;
@@ -155,7 +178,7 @@ static enum pump_result flush(struct worker *w, struct session *s, int from)
 	n = send_some(s, !from, pool_buffer(&w->pool, f->buffer) + f->offset, f->len,
 	              0);
 	if (n < 0)
-		return PUMP_DEST_DEAD;
+		return n == -EAGAIN ? PUMP_DRAIN : PUMP_DEST_DEAD;
 	if (n == 0)
 		return PUMP_WAIT;
 	note_bytes(w, s, from, (size_t)n);
@@ -202,13 +225,14 @@ static bool has_whole_stream(const struct session_end *src)
 static enum pump_result send_scratch(struct worker *w, struct session *s, int from,
                                      size_t n)
 {
-	ssize_t n_sent;
+	ssize_t n_sent = -EAGAIN;
 
-	if (!may_write(w, s, from))
+	if (may_write(w, s, from))
+		n_sent = send_some(s, !from, pool_buffer(&w->pool, w->scratch), n,
+		                   s->flow[from].has_eof ? MSG_MORE : 0);
+	if (n_sent == -EAGAIN)
 		return keep_rest(w, s, from, 0, n) == PUMP_WAIT ? PUMP_DRAIN
 		                                                : PUMP_NO_MEMORY;
-	n_sent = send_some(s, !from, pool_buffer(&w->pool, w->scratch), n,
-	                   s->flow[from].has_eof ? MSG_MORE : 0);
 	if (n_sent < 0)
 		return PUMP_DEST_DEAD;
 	note_bytes(w, s, from, (size_t)n_sent);
@@ -229,8 +253,11 @@ static enum pump_result read_and_send(struct worker *w, struct session *s, int f
 	size_t room = w->pool.buffer_size < SHARE ? w->pool.buffer_size : SHARE;
 	ssize_t n = TEMP_FAILURE_RETRY(recv(src->fd, scratch, room, MSG_DONTWAIT));
 
-	if ((n < 0 && errno != EAGAIN) || (n == 0 && src->is_cut))
+	if ((n < 0 && errno != EAGAIN) || (n == 0 && src->is_cut)) {
+		log_debug("receive from #%d# failed: %s", src->fd,
+		          n < 0 ? strerrordesc_np(errno) : "reset");
 		return PUMP_SOURCE_DEAD;
+	}
 	if (n == 0)
 		return read_end(w, s, from);
 	if (n < 0) {

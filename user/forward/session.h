@@ -95,18 +95,21 @@ struct session_flow {
 	bool is_passing;  /* the kernel passes bytes up to us */
 	bool is_drained;  /* I1 of splice.h was seen to hold, and still does */
 	bool is_draining; /* we wait for that */
+	bool is_behind;   /* passed bytes cannot be read yet: behind what is queued */
 };
 
 /* A session that waits for the kernel's queue to drain; see spliced.c. */
 struct session_drain {
-	struct ilink link;       /* in the worker's list */
-	uint64_t look_ms;        /* when to look again */
-	uint64_t still_since_ms; /* nothing has left the queue since */
-	uint64_t n_queued;       /* as of the last look */
-	uint32_t wait_ms;        /* how long it waited for this look */
-	bool is_doomed;          /* to be reset when it is drained */
-	uint8_t dead;            /* ... because of this end */
-	uint64_t doom_ms;        /* ... or then at the latest */
+	struct ilink link; /* in the worker's list */
+	uint64_t look_ms;  /* when to look again */
+	uint64_t doom_ms;  /* doomed: to be reset then at the latest */
+	struct {
+		uint64_t n_queued; /* what the direction waits for, at the last look */
+		uint16_t wait_ms; /* how long it waited for this look; 0: it does not */
+		uint16_t n_still; /* looks in a row that saw the same */
+	} way[2];
+	bool is_doomed; /* to be reset when it is drained */
+	uint8_t dead;   /* ... because of this end */
 };
 
 struct session {

@@ -8,8 +8,9 @@
  *
  * Each direction is in one of the two on its own. What the daemon relays goes through
  * pump.c, which waits (PUMP_DRAIN) until the kernel's queue for the destination is
- * empty. No event tells of that, so it is looked for: after 1 ms, then 2, 4 and so on;
- * room in the destination's socket starts anew.
+ * empty, or (PUMP_BEHIND) until passed bytes can be read, which the kernel puts behind
+ * what is queued for the same socket. No event tells of either, so it is looked for: after
+ * 1 ms, then 2, 4 and so on; room in the destination's socket starts anew.
  *
  * epoll is asked for EPOLLIN and EPOLLOUT only while the daemon relays: otherwise each
  * message that the kernel moves would wake it.
@@ -36,8 +37,16 @@
 
 #define LOOK_MAX_MS 256
 
-/* Everything was acknowledged, and yet the queue has not moved for so long: it is dead. */
-#define DEAD_MS 5000
+/* Everything was acknowledged, and yet so many looks (some five seconds, and more when
+ * the machine sleeps) have found the queue as it was: it is dead. */
+#define DEAD_LOOKS 24
+
+/* So many looks, and bytes for a socket have not got into it: I5 of kernel/splice.h was
+ * missed. The program has to estimate what they cost there. */
+#define STUCK_LOOKS 4
+
+/* Passed bytes that wait behind those, charged to nobody, until the session is given up. */
+#define BEHIND_MAX (32ULL << 20)
 
 /* How long what a reset end has sent before may take to the other. */
 #define DOOM_MS 1000
@@ -64,7 +73,7 @@ static void watch(struct worker *w, struct session *s, int side)
 {
 	struct session_end *end = &s->end[side];
 	const struct session_flow *to = &s->flow[!side];
-	bool in = s->flow[side].is_passing;
+	bool in = s->flow[side].is_passing || to->is_passing; /* I6 */
 	bool out = to->len > 0 || to->is_draining;
 	uint32_t events = EPOLLRDHUP | EPOLLET;
 
@@ -97,23 +106,31 @@ static bool close_faulty(struct worker *w, struct session *s)
 	return false;
 }
 
-static void look_later(struct worker *w, struct session *s)
+/* What the direction @from waits for: bytes in the kernel's queue for this end. */
+static int waits_for(const struct session *s, int from)
+{
+	return s->flow[from].is_behind ? from : !from;
+}
+
+static void look_later(struct worker *w, struct session *s, int from)
 {
 	struct session_drain *d = &s->drain;
 	uint32_t number = worker_number(w, s);
+	uint64_t look_ms;
 
-	if (ilist_is_linked(drain_links(w), number) && d->wait_ms > 0)
+	if (d->way[from].wait_ms == 0)
+		d->way[from].n_still = 0;
+	d->way[from].wait_ms = d->way[from].wait_ms == 0 ? 1 : 2 * d->way[from].wait_ms;
+	if (d->way[from].wait_ms > LOOK_MAX_MS)
+		d->way[from].wait_ms = LOOK_MAX_MS;
+	look_ms = w->now_ms + d->way[from].wait_ms;
+	if (!ilist_is_linked(drain_links(w), number))
+		ilist_append(&w->draining, drain_links(w), number);
+	else if (d->look_ms < look_ms)
 		return;
-	forget_drain(w, number);
-	if (d->wait_ms == 0)
-		d->still_since_ms = w->now_ms;
-	d->wait_ms = d->wait_ms == 0 ? 1 : 2 * d->wait_ms;
-	if (d->wait_ms > LOOK_MAX_MS)
-		d->wait_ms = LOOK_MAX_MS;
-	d->look_ms = w->now_ms + d->wait_ms;
-	if (!w->draining.first || d->look_ms < w->next_look_ms)
-		w->next_look_ms = d->look_ms;
-	ilist_append(&w->draining, drain_links(w), number);
+	d->look_ms = look_ms;
+	if (number == w->draining.first || look_ms < w->next_look_ms)
+		w->next_look_ms = look_ms;
 }
 
 /*
@@ -123,13 +140,16 @@ static void look_later(struct worker *w, struct session *s)
 static bool finish_doomed(struct worker *w, struct session *s)
 {
 	int dead = s->drain.dead;
-	enum pump_result r = PUMP_MORE;
+	enum pump_result r = pump(w, s, dead);
+	bool is_over = r == PUMP_DEST_DEAD || r == PUMP_FAULT || r == PUMP_NO_MEMORY ||
+	               w->now_ms >= s->drain.doom_ms;
 
-	for (int i = 0; i < PUMP_LAST_SHARES && r == PUMP_MORE; i++)
-		r = pump(w, s, dead);
-	if (w->now_ms < s->drain.doom_ms && r != PUMP_DEST_DEAD && r != PUMP_FAULT &&
-	    r != PUMP_NO_MEMORY && spliced_n_queued(w, s, !dead) > 0) {
-		look_later(w, s);
+	if (!is_over && r == PUMP_MORE) {
+		worker_make_ready(w, worker_number(w, s));
+		return true;
+	}
+	if (!is_over && spliced_n_queued(w, s, !dead) > 0) {
+		look_later(w, s, dead);
 		return true;
 	}
 	session_close(w, s, dead == CLIENT ? CLOSE_CLIENT_RESET : CLOSE_SERVER_RESET);
@@ -145,7 +165,7 @@ static bool doom(struct worker *w, struct session *s, int dead)
 	s->drain.is_doomed = true;
 	s->drain.dead = (uint8_t)dead;
 	s->drain.doom_ms = w->now_ms + DOOM_MS;
-	s->drain.wait_ms = 0;
+	s->drain.way[dead].wait_ms = 0;
 	end->is_readable = end->has_hangup = true; /* read to its end */
 	end->is_cut = true;                        /* which is no FIN */
 	s->end[!dead].is_writable = true;          /* epoll may not have said so yet */
@@ -154,7 +174,7 @@ static bool doom(struct worker *w, struct session *s, int dead)
 
 /* ---- one direction ------------------------------------------------------------ */
 
-/* Nothing more to relay, for now: does the kernel go on by itself? */
+/* Nothing more can be read for now: does the kernel go on by itself? */
 static void note_caught_up(struct worker *w, struct session *s, int from)
 {
 	uint32_t number = worker_number(w, s);
@@ -162,17 +182,9 @@ static void note_caught_up(struct worker *w, struct session *s, int from)
 
 	f->is_passing = splice_n_passed(w->splice, number, from) !=
 	                splice_n_relayed(w->splice, number, from);
-	if (!f->is_passing)
-		s->drain.wait_ms = 0;
-	if (!f->is_passing || f->len > 0)
-		return;
-	/* Passed, but not to be read yet: behind what the kernel has queued for the
-	 * same socket. Usually its worker takes that away in no time. */
-	if (s->drain.wait_ms > 1 && spliced_n_queued(w, s, from) > 0)
-		splice_make_room(w->splice, s->end[from].fd,
-		                 spliced_n_queued(w, s, from));
-	f->is_draining = true;
-	look_later(w, s);
+	f->is_behind = f->is_passing && f->len == 0;
+	if (f->len > 0 && s->end[from].is_spliced)
+		splice_fit_receive_buffer(w->splice, s->end[from].fd);
 }
 
 static bool on_ended(struct worker *w, struct session *s)
@@ -192,6 +204,7 @@ static bool work(struct worker *w, struct session *s, int from)
 	enum pump_result r = pump(w, s, from);
 
 	f->is_draining = r == PUMP_DRAIN;
+	f->is_behind = r == PUMP_BEHIND;
 	switch (r) {
 	case PUMP_WAIT:
 		note_caught_up(w, s, from);
@@ -201,8 +214,8 @@ static bool work(struct worker *w, struct session *s, int from)
 		worker_make_ready(w, worker_number(w, s));
 		break;
 	case PUMP_DRAIN:
+	case PUMP_BEHIND:
 		f->is_passing = true;
-		look_later(w, s);
 		break;
 	case PUMP_ENDED:
 		f->is_passing = false;
@@ -219,6 +232,10 @@ static bool work(struct worker *w, struct session *s, int from)
 	case PUMP_FAULT:
 		return close_faulty(w, s);
 	}
+	if (f->is_draining || f->is_behind)
+		look_later(w, s, from);
+	else
+		s->drain.way[from].wait_ms = 0;
 	watch_both(w, s);
 	return true;
 }
@@ -240,7 +257,7 @@ static bool spliced_on_event(struct worker *w, struct session *s, int side)
 		return false;
 	if (s->end[side].is_writable &&
 	    (s->flow[!side].len > 0 || s->flow[!side].is_draining)) {
-		s->drain.wait_ms = 0;
+		s->drain.way[!side].wait_ms = 0;
 		return work(w, s, !side);
 	}
 	return true;
@@ -289,8 +306,10 @@ static void log_failure(int r)
 /* No byte of the session may be in our hands. */
 static bool spliced_start(struct worker *w, struct session *s)
 {
-	int r = insert(w, s);
+	int r;
 
+	assert(s->flow[CLIENT].len == 0 && s->flow[SERVER].len == 0);
+	r = insert(w, s);
 	if (r < 0) {
 		log_failure(r);
 		s->datapath = DATAPATH_COPY;
@@ -324,7 +343,7 @@ static void on_passing(void *ctx, const struct g5x_event *event)
 
 	/* An event of a session that has ended; the number may be somebody else's. */
 	if (s->generation != event->generation || s->worker != w->number ||
-	    s->datapath != DATAPATH_SPLICE || s->drain.is_doomed)
+	    !s->end[from].is_spliced || s->drain.is_doomed)
 		return;
 	if (splice_session(w->splice, event->slot / 2)->flow[from].n_gaps > 0) {
 		close_faulty(w, s);
@@ -355,13 +374,16 @@ static void look_at_all(struct worker *w)
 	}
 }
 
-static void on_ring(struct source *source, uint32_t events)
+static void read_events(struct worker *w)
 {
-	struct worker *w = container_of(source, struct worker, ring);
-
-	(void)events;
 	if (!splice_read_events(w->splice, w->number, on_passing, w))
 		look_at_all(w);
+}
+
+static void on_ring(struct source *source, uint32_t events)
+{
+	(void)events;
+	read_events(container_of(source, struct worker, ring));
 }
 
 int spliced_attach(struct worker *w, struct splice *sp)
@@ -378,27 +400,41 @@ int spliced_attach(struct worker *w, struct splice *sp)
 	return r;
 }
 
-/* Has the queue died? Something is in it, the destination's TCP has nothing to send. */
-static bool is_dead(struct worker *w, struct session *s)
+static bool has_unacknowledged(int fd)
 {
-	struct session_drain *d = &s->drain;
-	uint64_t n_queued = 0;
-	bool is_idle = true;
+	int n = 0;
 
-	for (int to = 0; to < 2; to++) {
-		int n = 0;
+	ioctl(fd, SIOCOUTQ, &n);
+	return n > 0;
+}
 
-		if (!s->flow[!to].is_draining)
-			continue;
-		n_queued += spliced_n_queued(w, s, to);
-		ioctl(s->end[to].fd, SIOCOUTQ, &n);
-		is_idle &= n == 0;
+/* A direction waits on. Return: false when there is nothing to wait for any more. */
+static bool judge(struct worker *w, struct session *s, int from)
+{
+	uint32_t number = worker_number(w, s);
+	int end = waits_for(s, from);
+	uint64_t n_queued = spliced_n_queued(w, s, end);
+	uint64_t n_behind = splice_n_passed(w->splice, number, from) -
+	                    splice_n_relayed(w->splice, number, from);
+
+	if (n_queued != s->drain.way[from].n_queued)
+		s->drain.way[from].n_still = 0;
+	else
+		s->drain.way[from].n_still++;
+	s->drain.way[from].n_queued = n_queued;
+
+	if (s->drain.way[from].n_still >= DEAD_LOOKS &&
+	    !has_unacknowledged(s->end[end].fd))
+		return close_faulty(w, s);
+	if (!s->flow[from].is_behind || n_queued == 0)
+		return true;
+	if (n_behind > BEHIND_MAX) {
+		session_close(w, s, CLOSE_NO_RESOURCES);
+		return false;
 	}
-	if (n_queued != d->n_queued || !is_idle) {
-		d->n_queued = n_queued;
-		d->still_since_ms = w->now_ms;
-	}
-	return w->now_ms > d->still_since_ms + DEAD_MS;
+	if (s->drain.way[from].n_still >= STUCK_LOOKS)
+		splice_make_room(w->splice, number, s->end[from].fd);
+	return true;
 }
 
 static void look(struct worker *w, struct session *s)
@@ -407,19 +443,27 @@ static void look(struct worker *w, struct session *s)
 		finish_doomed(w, s);
 		return;
 	}
-	if (is_dead(w, s)) {
-		close_faulty(w, s);
-		return;
-	}
-	for (int from = 0; from < 2; from++)
-		if (s->flow[from].is_draining && !work(w, s, from))
+	for (int from = 0; from < 2; from++) {
+		const struct session_flow *f = &s->flow[from];
+
+		if ((f->is_draining || f->is_behind) &&
+		    (!judge(w, s, from) || !work(w, s, from)))
 			return;
+	}
 }
+
+/* An event can be lost so that none follows, when we looked between the loss and its
+ * count; the count is looked at in each turn, and there is a turn in this time. */
+#define TURN_MAX_MS 10000
 
 void spliced_look(struct worker *w)
 {
-	uint32_t number = w->draining.first, last = w->draining.last, next;
+	uint32_t number, last, next;
 
+	if (w->splice && splice_has_lost_events(w->splice, w->number))
+		read_events(w);
+	number = w->draining.first;
+	last = w->draining.last;
 	if (!number || w->now_ms < w->next_look_ms)
 		return;
 	/* Those that have to wait on are appended; a look closes no other session. */
@@ -443,7 +487,7 @@ void spliced_look(struct worker *w)
 int spliced_wait_ms(const struct worker *w)
 {
 	if (!w->draining.first)
-		return -1;
+		return w->splice ? TURN_MAX_MS : -1;
 	return w->next_look_ms > w->now_ms ? (int)(w->next_look_ms - w->now_ms) : 0;
 }
 

@@ -31,7 +31,7 @@ void spliced_forget(struct worker *w, struct session *s);
 /** spliced_look() - at the sessions whose queues were to drain; as often as you like */
 void spliced_look(struct worker *w);
 
-/** spliced_wait_ms() - until the next look is due; -1: none is */
+/** spliced_wait_ms() - until the next look is due at the latest; -1: none is */
 int spliced_wait_ms(const struct worker *w);
 
 #endif /* G5X_FORWARD_SPLICED_H */

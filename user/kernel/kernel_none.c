@@ -55,7 +55,8 @@ NEVER_CALLED(void, splice_set_state, struct splice *sp, uint32_t number,
              enum g5x_session_state state)
 NEVER_CALLED(uint64_t, splice_n_queued, const struct splice *sp, uint32_t number,
              int from, int fd)
-NEVER_CALLED(void, splice_make_room, struct splice *sp, int fd, uint64_t n_queued)
+NEVER_CALLED(void, splice_make_room, struct splice *sp, uint32_t number, int fd)
+NEVER_CALLED(void, splice_fit_receive_buffer, struct splice *sp, int fd)
 NEVER_CALLED(uint64_t, splice_n_redirected, const struct splice *sp, uint32_t number,
              int from)
 NEVER_CALLED(uint64_t, splice_n_passed, const struct splice *sp, uint32_t number,
@@ -66,5 +67,6 @@ NEVER_CALLED(bool, splice_relayed, struct splice *sp, uint32_t number, int from,
              uint32_t n)
 NEVER_CALLED(int64_t, splice_take_response_us, struct splice *sp, uint32_t number)
 NEVER_CALLED(int, splice_events_fd, const struct splice *sp, unsigned int worker)
+NEVER_CALLED(bool, splice_has_lost_events, const struct splice *sp, unsigned int worker)
 NEVER_CALLED(bool, splice_read_events, struct splice *sp, unsigned int worker,
              splice_event_fn fn, void *ctx)

@@ -24,7 +24,8 @@
 #include "kernel/loopback.h"
 
 #define NUMBER 1
-#define LIMIT (256U << 10)
+#define LIMIT (1U << 20)
+#define BUFFER (1 << 20)
 
 #define BULK (32U << 20)
 #define BULK_MIN (4U << 20)
@@ -104,8 +105,10 @@ static void relay(struct trial *t, int from)
 	}
 	n = send(t->end[!from], h->bytes + h->offset, h->len,
 	         MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (n <= 0)
+	if (n <= 0) {
+		splice_fit_receive_buffer(t->sp, t->end[from]);
 		return;
+	}
 	h->offset += (size_t)n;
 	h->len -= (size_t)n;
 	splice_relayed(t->sp, NUMBER, from, (uint32_t)n);
@@ -312,6 +315,15 @@ static void explain(const struct trial *t, int r, uint64_t ms, char *reason, siz
 		snprintf(reason, len, "self-test failed: %s: %s", t->step, what);
 }
 
+/* So that hosts with large buffers by default stop a sender as soon as others. */
+static void set_buffers(int fd)
+{
+	const int size = BUFFER;
+
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+}
+
 /* Everything that is opened is in @t, for close_all(). */
 static int connect_all(struct trial *t)
 {
@@ -320,6 +332,8 @@ static int connect_all(struct trial *t)
 
 		if (r < 0)
 			return r;
+		set_buffers(t->app[i]);
+		set_buffers(t->end[i]);
 		t->stream[i].in = t->app[i];
 		t->stream[!i].out = t->app[i];
 	}

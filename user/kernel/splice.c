@@ -12,6 +12,8 @@
 #include "kernel/splice.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <linux/sock_diag.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -31,6 +33,9 @@
 
 /* For 4096 events; more than that and a worker looks at all its sessions. */
 #define RING_SIZE (64U << 10)
+
+/* Of an overfull receive buffer: room for what TCP has dropped, to be sent again. */
+#define RECEIVE_MARGIN (256U << 10)
 
 /* Only the daemon's. */
 struct own {
@@ -383,7 +388,11 @@ static int set_limit(int fd, uint32_t limit)
 {
 	const int half = (int)(limit / 2); /* the kernel doubles it, see socket(7) */
 
-	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &half, sizeof(half)) < 0)
+	const int all = INT_MAX;
+
+	/* The system's net.ipv4.tcp_notsent_lowat would be another, lower limit. */
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &half, sizeof(half)) < 0 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &all, sizeof(all)) < 0)
 		return -errno;
 	return 0;
 }
@@ -451,13 +460,29 @@ static void count(__u64 *total)
 	__atomic_add_fetch(total, 1, __ATOMIC_RELAXED);
 }
 
-void splice_make_room(struct splice *sp, int fd, uint64_t n_queued)
+void splice_fit_receive_buffer(struct splice *sp, int fd)
 {
+	uint32_t info[SK_MEMINFO_VARS] = { 0 };
+	socklen_t len = sizeof(info);
+	int half;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &len) < 0 ||
+	    info[SK_MEMINFO_RMEM_ALLOC] <= info[SK_MEMINFO_RCVBUF])
+		return;
+	half = (int)((info[SK_MEMINFO_RMEM_ALLOC] + RECEIVE_MARGIN) / 2);
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &half, sizeof(half)) == 0)
+		count(&sp->totals->receive_fitted);
+}
+
+void splice_make_room(struct splice *sp, uint32_t number, int fd)
+{
+	uint32_t wanted = 2 * sp->sessions[number].limit;
 	int now = 0;
 	socklen_t len = sizeof(now);
 
-	getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &now, &len);
-	set_limit(fd, (uint32_t)now + 2 * (uint32_t)n_queued);
+	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &now, &len) < 0 ||
+	    (uint32_t)now >= wanted || set_limit(fd, wanted) < 0)
+		return;
 	count(&sp->totals->room_made);
 }
 
@@ -514,6 +539,12 @@ void splice_forget(struct splice *sp, uint32_t number)
 int splice_events_fd(const struct splice *sp, unsigned int worker)
 {
 	return ring_buffer__epoll_fd(sp->rings[worker].reader);
+}
+
+bool splice_has_lost_events(const struct splice *sp, unsigned int worker)
+{
+	return __atomic_load_n(&sp->totals->events_lost, __ATOMIC_RELAXED) !=
+	       sp->rings[worker].n_lost;
 }
 
 bool splice_read_events(struct splice *sp, unsigned int worker, splice_event_fn fn,

@@ -13,6 +13,7 @@
  * I4: read nothing from a spliced socket that the kernel has not counted as passed.
  * I5: (kept by the program) the kernel takes on only what the destination's send buffer
  *     has room for; so a slow reader holds that much, and its sender's receive buffer.
+ * I6: (kept by the program) while one direction is passed up, the other is as well.
  *
  * A socket never leaves the map but by being closed: taking a live one out loses or
  * repeats bytes (seen on Linux 6.18).
@@ -93,7 +94,8 @@ int splice_pin(struct splice *sp, const char *dir);
  * not seen by the program, and the caller moves both.
  *
  * Return: 0; -EOPNOTSUPP when neither is ESTABLISHED any more; -ENOSPC when the number
- * is too high; or another -errno. The sockets are as they were then.
+ * is too high; or another -errno. The sockets are as they were then, except that their
+ * send buffers may have been set to the limit.
  */
 int splice_insert(struct splice *sp, const struct splice_pair *pair, bool ret_is_in[2]);
 
@@ -127,9 +129,20 @@ uint64_t splice_n_queued(const struct splice *sp, uint32_t number, int from, int
  *
  * The program estimates what they cost as part of a send buffer. If that was too little,
  * what comes from @fd and is passed up waits behind them, uncharged. So the send buffer
- * has to grow by as much as is queued.
+ * has to grow: once, to twice the limit.
  */
-void splice_make_room(struct splice *sp, int fd, uint64_t n_queued);
+void splice_make_room(struct splice *sp, uint32_t number, int fd);
+
+/**
+ * splice_fit_receive_buffer() - for when passed bytes wait, because their reader is slow
+ *
+ * What is on its way into the queue of a socket when it begins to pass bytes up holds those
+ * up, uncharged, and its peer sends on meanwhile. Charged at once, they may be more than the
+ * receive buffer; then TCP drops what comes next, shuts the window without notice, and
+ * does not take acknowledgements any more (their sequence numbers are beyond the window),
+ * so that the other direction stalls (6.18). With a buffer that holds them that ends.
+ */
+void splice_fit_receive_buffer(struct splice *sp, int fd);
 
 /** splice_is_drained() - I1: may the caller write into @fd, the end opposite @from? */
 static inline bool splice_is_drained(const struct splice *sp, uint32_t number, int from,
@@ -173,6 +186,9 @@ typedef void (*splice_event_fn)(void *ctx, const struct g5x_event *event);
  */
 bool splice_read_events(struct splice *sp, unsigned int worker, splice_event_fn fn,
                         void *ctx);
+
+/** splice_has_lost_events() - would splice_read_events() return false? */
+bool splice_has_lost_events(const struct splice *sp, unsigned int worker);
 
 /* ---- is it right on this kernel? ------------------------------------------- */
 
