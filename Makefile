@@ -6,6 +6,7 @@
 #            V=1        show the commands             BPF=0    a daemon without BPF
 #            OUT=DIR    build there                   CONF=F   rule file of `make run`
 #            PREFIX, DESTDIR  of `make install`       FUZZ_SECONDS=60  per fuzz target
+#            SOAK_SESSIONS=1000000  of `make soak`, which ends after SOAK_SECONDS=3600
 #
 # Everything that is made goes to $(OUT). Sources are found by folder: a new file in
 # user/*/ or a new tests/unit/test_X.c needs no line here.
@@ -29,6 +30,8 @@ PREFIX       ?= /usr/local
 MANDIR       ?= $(PREFIX)/share/man
 UNITDIR      ?= $(PREFIX)/lib/systemd/system
 FUZZ_SECONDS ?= 60
+SOAK_SESSIONS ?= 1000000
+SOAK_SECONDS ?= 3600
 LAYERS       ?= base rules kernel forward control
 JOBS         ?= $(shell nproc)
 
@@ -88,7 +91,7 @@ LIB_OBJ  := $(LIB_SRC:%.c=$(OUT)/%.o)
 TEST_LIB := $(OUT)/libtest.a
 HELP_OBJ := $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/lib/*.c))
 ALL_OBJ  := $(LIB_OBJ) $(HELP_OBJ) $(patsubst %.c,$(OUT)/%.o,user/g5x.c user/demo.c \
-	    $(wildcard tests/unit/*.c tests/bpf/*.c tests/fuzz/*.c))
+	    $(wildcard tests/unit/*.c tests/bpf/*.c tests/fuzz/*.c tests/soak/*.c))
 TESTS    := $(UNIT:%=$(OUT)/tests/%) $(BPF_TESTS:%=$(OUT)/tests/bpf/%) \
 	    $(FUZZERS:%=$(OUT)/tests/replay_%)
 
@@ -141,7 +144,11 @@ $(OUT)/tests/replay_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/tests/fuzz/replay.o $(L
 	$(say) LINK $@
 	$(Q)$(COMPILE) $(LINK) $^ $(LIBS) -o $@
 
-tests: $(OUT)/g5x $(OUT)/g5x-demo $(TESTS) ## build everything that `make test` runs
+$(OUT)/g5x-soak: $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/soak/*.c))
+	$(say) LINK $@
+	$(Q)$(COMPILE) $(LINK) $^ -o $@
+
+tests: $(OUT)/g5x $(OUT)/g5x-demo $(OUT)/g5x-soak $(TESTS) ## build everything that `make test` runs
 
 # ---- BPF --------------------------------------------------------------------------
 # bpf/X.bpf.c -> X.bpf.o -> (bpftool gen object) X.o -> X.skel.h. A skeleton made of
@@ -215,6 +222,11 @@ fuzz: setup ## run each fuzz target for FUZZ_SECONDS, starting from its corpus
 	        -print_final_stats=1 -artifact_prefix=$(OUT)/fuzz/$$x- \
 	        $(OUT)/fuzz/corpus/$$x; done
 
+soak: setup ## a million short sessions on both datapaths, SOAK_SESSIONS of them; minutes
+	$(Q)$(SUBMAKE) $(OUT)/g5x $(OUT)/g5x-soak
+	$(Q)/usr/bin/python3 tests/soak/run.py --build $(OUT) --sessions $(SOAK_SESSIONS) \
+	    --seconds $(SOAK_SECONDS)
+
 fuzzers: $(FUZZERS:%=$(OUT)/fuzz_%)
 
 $(OUT)/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(LIB)
@@ -243,7 +255,7 @@ help: ## show this list
 	@echo 'Variables (CC SAN V BPF OUT CONF PREFIX DESTDIR FUZZ_SECONDS): top of the Makefile'
 
 FORCE:
-.PHONY: all tests setup run test lint format fuzz fuzzers install uninstall clean help FORCE
+.PHONY: all tests setup run test lint format fuzz soak fuzzers install uninstall clean help FORCE
 
 # ---- comparison with others ---------------------------------------------------------
 

@@ -44,6 +44,8 @@ def _haproxy(key, title, option):
 CANDIDATES = (
     Candidate("direct", "direct", "direct"),
     _g5x("g5x-copy", "g5x copy", "datapath copy"),
+    _g5x("g5x-splice", "g5x splice", "datapath splice"),
+    _g5x("g5x-auto", "g5x auto", "datapath auto"),
     _haproxy("haproxy", "haproxy", ""),
     _haproxy("haproxy-splice", "haproxy splice", "option splice-auto"),
     Candidate(

@@ -7,7 +7,7 @@
  - tests/fuzz/fuzz_X.c: the corpus, fed once to `BUILD/tests/replay_X`.
  - tests/lint/*.sh: fails when the script does.
  - tests/net/test_*.py: pytest as usual. A test that uses the fixture `datapath` runs
-   once for each --datapath.
+   once for each --datapath; see MARKERS for those that do not.
 
 `make test` builds what this needs. By hand, for one test:
 
@@ -30,6 +30,15 @@ TESTS = TOP / "tests"
 CMOCKA_TEST = re.compile(r"\b(?:cmocka_unit_test\w*|[A-Z]\w*_TEST)\(\s*(\w+)")
 DEFINE = re.compile(r"^[ \t]*#[ \t]*define\b(?:[^\n]*\\\n)*[^\n]*", re.M)
 LINT_TIMEOUT_S = 900  # one of the checks compiles everything
+MARKERS = (
+    "any_datapath: is over before a session relays, or does not care how it does: once",
+    "only_datapath(name): is about this one",
+)
+
+
+def pytest_configure(config):
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
 
 
 def pytest_addoption(parser):
@@ -39,7 +48,7 @@ def pytest_addoption(parser):
         "--datapath",
         action="append",
         help="datapath for the network tests; may be repeated (default: $G5X_DATAPATHS,"
-        " separated by blanks, or copy)",
+        " separated by blanks, or copy and splice)",
     )
 
 
@@ -49,20 +58,27 @@ def build(request):
     return build_dir(request.config)
 
 
-@pytest.fixture
-def datapath(request):
-    """The datapath that the rules of this run shall name."""
-    return request.param
-
-
 def pytest_generate_tests(metafunc):
     if "datapath" in metafunc.fixturenames:
-        metafunc.parametrize("datapath", datapaths(metafunc.config), indirect=True)
+        metafunc.parametrize("datapath", datapaths_of(metafunc), indirect=True)
+
+
+def datapaths_of(metafunc):
+    asked = datapaths(metafunc.config)
+    only = metafunc.definition.get_closest_marker("only_datapath")
+    if only and only.args[0] not in asked:
+        skip = pytest.mark.skip(reason=f"--datapath does not ask for {only.args[0]}")
+        return [pytest.param(only.args[0], marks=skip)]
+    if only:
+        return [only.args[0]]
+    if metafunc.definition.get_closest_marker("any_datapath"):
+        return asked[:1]
+    return asked
 
 
 def datapaths(config):
     given = config.getoption("--datapath")
-    return given or os.environ.get("G5X_DATAPATHS", "copy").split()
+    return given or os.environ.get("G5X_DATAPATHS", "copy splice").split()
 
 
 def build_dir(config):

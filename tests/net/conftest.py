@@ -3,17 +3,24 @@
 
  - g5x: a daemon, not started yet. When the test is over it is stopped, and must have
    ended with status 0: a crash, a leak or a sanitizer's finding fails whatever test it
-   happened in. Its log is shown when the test failed.
+   happened in. Its log is shown when the test failed. A daemon that was to splice and
+   did not has failed, too, unless the test said that it may.
  - serve: starts servers; closed with the test, which fails if one of them did.
  - session: a client and a server socket with the daemon between them.
+ - spliced: the same, but it is the kernel that is between them.
 """
 import contextlib
+import functools
+import tempfile
 
 import pytest
 
-from lib.daemon import FORWARD, Daemon
+from lib.daemon import FEW_SESSIONS, FORWARD, Daemon
+from lib.manage import ADMIN
 from lib.namespace import Namespace
 from lib.peers import Blackhole, Server, address_of, connect, listen, named
+from lib.pins import Pins
+from lib.wait import wait_until
 
 LOG_LINES = 40
 
@@ -22,6 +29,38 @@ LOG_LINES = 40
 def namespace():
     with Namespace() as own:
         yield own
+
+
+@pytest.fixture
+def datapath(request, build):
+    """The datapath that the rules of this run shall name."""
+    if request.param == "splice" and why_no_splice(build / "g5x"):
+        pytest.skip(why_no_splice(build / "g5x"))
+    return request.param
+
+
+@functools.cache
+def why_no_splice(binary):
+    """None when a daemon that is to splice says that it does; else what it says.
+
+    That bytes came late in its self-test may be due to other tests.
+    """
+    for _ in range(3):
+        reason = what_splice_says(binary)
+        if reason is None or "self-test failed" not in reason:
+            break
+    return reason
+
+
+def what_splice_says(binary):
+    with Namespace(), tempfile.TemporaryDirectory() as folder:
+        daemon = Daemon(binary, folder, "splice")
+        try:
+            daemon.forward("127.0.0.1:1")
+            line = daemon.wait_for_log("splice (on|off): ")
+        finally:
+            end(daemon)
+    return None if "splice on: " in line else line.partition(" | ")[2]
 
 
 @pytest.fixture
@@ -38,6 +77,8 @@ def daemons(namespace, build, datapath, tmp_path):
     yield make
     statuses = [end(daemon) for daemon in made]
     assert statuses == [0 for _ in made], "g5x did not end well"
+    for daemon in made:
+        assert daemon.may_copy or not daemon.log_lines("splice off: ")
 
 
 @pytest.fixture
@@ -110,3 +151,38 @@ def session(g5x):
             return client, server
 
         yield open_session
+
+
+@pytest.fixture
+def pins(g5x):
+    """The maps of g5x; to be seen when it has started."""
+    return Pins(g5x.bpffs)
+
+
+@pytest.fixture
+def spliced(g5x, pins):
+    """spliced() -> client and server sockets; the kernel forwards between them.
+
+    As session(), for the datapath splice; and there is a management port at ADMIN.
+    """
+    with contextlib.ExitStack() as sockets:
+        listeners = []
+
+        def is_spliced(n_before):
+            return pins.totals()["spliced"] > n_before
+
+        def open_spliced(receive_buffer=None, options=(), **rule):
+            if not listeners:
+                listener = listen(receive_buffer=receive_buffer)
+                listeners.append(sockets.enter_context(listener))
+                rules = g5x.rule("admin", "G", ADMIN)
+                rules += g5x.rule("web", "RR", FORWARD, address_of(listener), **rule)
+                g5x.start(rules, *FEW_SESSIONS, *options)
+            n_before = pins.totals()["spliced"]
+            client = connect(FORWARD, receive_buffer=receive_buffer)
+            sockets.enter_context(client)
+            server = sockets.enter_context(listeners[0].accept()[0])
+            wait_until(lambda: is_spliced(n_before), "the session is spliced")
+            return client, server
+
+        yield open_spliced

@@ -45,6 +45,7 @@ def holds():
 # ---- RR ------------------------------------------------------------------------------
 
 
+@pytest.mark.any_datapath
 def test_rr_goes_round(g5x, abc):
     g5x.forward(*abc, mode="RR")
     assert visits(FORWARD, 7) == "ABCABCA"
@@ -55,23 +56,27 @@ def test_rr_goes_round_over_all_workers(g5x, abc):
     assert visits(FORWARD, 30) == "ABC" * 10
 
 
+@pytest.mark.any_datapath
 def test_rr_goes_round_for_held_sessions_too(g5x, abc, holds):
     g5x.forward(*abc, mode="RR")
     assert holds(9) == "ABCABCABC"
 
 
+@pytest.mark.any_datapath
 def test_rr_leaves_out_the_server_that_is_down_and_no_other(g5x, abc):
     abc[0].stop()
     g5x.forward(*abc, mode="RR")
     assert visits(FORWARD, 9) == "BCBCBCBCB"
 
 
+@pytest.mark.any_datapath
 def test_rr_of_two_servers_with_the_first_down_serves_everybody(g5x, abc):
     abc[0].stop()
     g5x.forward(*abc[:2], mode="RR")
     assert visits(FORWARD, 5) == "BBBBB"
 
 
+@pytest.mark.any_datapath
 def test_rr_with_only_the_second_of_three_up_serves_everybody(g5x, abc):
     abc[0].stop()
     abc[2].stop()
@@ -79,6 +84,7 @@ def test_rr_with_only_the_second_of_three_up_serves_everybody(g5x, abc):
     assert visits(FORWARD, 9) == "B" * 9
 
 
+@pytest.mark.any_datapath
 def test_failed_server_is_tried_again_after_100_selections(g5x, abc):
     abc[0].stop()
     g5x.forward(*abc, mode="RR")
@@ -89,6 +95,7 @@ def test_failed_server_is_tried_again_after_100_selections(g5x, abc):
     assert names[-6:].count("A") == 2
 
 
+@pytest.mark.any_datapath
 def test_rr_follows_the_weights(g5x, abc):
     a, b, c = abc
     g5x.forward(
@@ -103,11 +110,13 @@ def test_rr_follows_the_weights(g5x, abc):
 # ---- MS ------------------------------------------------------------------------------
 
 
+@pytest.mark.any_datapath
 def test_ms_stays_with_the_first(g5x, abc):
     g5x.forward(*abc, mode="MS")
     assert visits(FORWARD, 5) == "AAAAA"
 
 
+@pytest.mark.any_datapath
 def test_ms_stays_with_the_standby_when_the_first_is_back(g5x, abc):
     abc[0].stop()
     g5x.forward(*abc, mode="MS")
@@ -118,6 +127,7 @@ def test_ms_stays_with_the_standby_when_the_first_is_back(g5x, abc):
     assert visits(FORWARD, 2) == "CC"
 
 
+@pytest.mark.any_datapath
 def test_ms_skips_no_server_when_several_clients_meet_the_failure(g5x, abc):
     """Each finds A down; all together move one server on, not two."""
     abc[0].stop()
@@ -198,6 +208,7 @@ def test_rt_gives_a_server_that_never_answers_one_client_only(g5x, serve):
 # ---- RD, HS --------------------------------------------------------------------------
 
 
+@pytest.mark.any_datapath
 def test_rd_uses_every_server(g5x, abc):
     g5x.forward(*abc, mode="RD")
     counts = Counter(visits(FORWARD, 200))
@@ -205,6 +216,7 @@ def test_rd_uses_every_server(g5x, abc):
     assert min(counts.values()) > 20  # fewer: one run in 10^12
 
 
+@pytest.mark.any_datapath
 def test_rd_leaves_out_the_server_that_is_down(g5x, abc):
     abc[0].stop()
     g5x.forward(*abc, mode="RD")
@@ -215,12 +227,14 @@ def test_rd_leaves_out_the_server_that_is_down(g5x, abc):
 HASHED = {"127.0.0.1": "C", "127.0.0.2": "A", "127.0.0.3": "B"}
 
 
+@pytest.mark.any_datapath
 def test_hs_gives_each_ip_the_server_that_g5_gave_it(g5x, abc):
     g5x.forward(*abc, mode="HS")
     for _ in range(3):
         assert {ip: visit(FORWARD, ip) for ip in HASHED} == HASHED
 
 
+@pytest.mark.any_datapath
 def test_hs_moves_only_the_clients_of_the_server_that_is_down(g5x, abc):
     abc[2].stop()
     g5x.forward(*abc, mode="HS")
@@ -242,6 +256,7 @@ def test_everybody_is_served_while_one_server_is_up(g5x, abc, mode):
     assert [visit(FORWARD, f"127.0.0.{i}") for i in range(1, 8)] == ["B"] * 7
 
 
+@pytest.mark.any_datapath
 @pytest.mark.parametrize("mode", MODES)
 def test_client_is_reset_when_all_servers_are_down(g5x, abc, mode):
     for server in abc:
@@ -254,6 +269,7 @@ def test_client_is_reset_when_all_servers_are_down(g5x, abc, mode):
     assert not g5x.has_ended()
 
 
+@pytest.mark.any_datapath
 def test_daemon_does_not_take_itself_for_the_server(g5x, namespace):
     """With nobody there, connect(2) from the very port it goes to meets itself."""
     namespace.limit_local_ports(20000, 20009)
@@ -275,6 +291,7 @@ def test_rule_recovers_at_once_after_all_servers_were_down(g5x, abc, mode):
     assert visit(FORWARD) in "ABC"
 
 
+@pytest.mark.any_datapath
 def test_each_server_is_tried_at_most_once_for_a_client(g5x, abc):
     """With -d the log has a line for each edge between two states of a session."""
     for server in abc:
@@ -285,12 +302,14 @@ def test_each_server_is_tried_at_most_once_for_a_client(g5x, abc):
     assert len(g5x.log_lines(r"session \d+: accepted -> connecting")) == len(abc)
 
 
+@pytest.mark.any_datapath
 def test_unreachable_server_is_passed_over_like_a_refusing_one(g5x, abc):
     """In this namespace there is no route there, so connect(2) itself fails."""
     g5x.forward("192.0.2.1:80", abc[1], mode="MS")
     assert visits(FORWARD, 3) == "BBB"
 
 
+@pytest.mark.any_datapath
 def test_moratorium_counts_seconds_instead_of_selections(g5x, abc):
     abc[0].stop()
     g5x.forward(*abc, mode="RR", moratorium=3600)
@@ -299,6 +318,7 @@ def test_moratorium_counts_seconds_instead_of_selections(g5x, abc):
     assert "A" not in visits(FORWARD, SKIPPED + 20)
 
 
+@pytest.mark.any_datapath
 def test_server_comes_back_when_its_moratorium_is_over(g5x, abc):
     abc[0].stop()
     g5x.forward(*abc[:2], mode="RR", moratorium=1)
@@ -312,6 +332,7 @@ def test_server_comes_back_when_its_moratorium_is_over(g5x, abc):
 # ---- weight and maxconns -------------------------------------------------------------
 
 
+@pytest.mark.any_datapath
 @pytest.mark.parametrize("mode", MODES)
 def test_server_with_weight_0_gets_no_session(g5x, abc, mode):
     a, b, c = abc

@@ -32,6 +32,7 @@ SECOND = "127.0.0.1:8001"
 # ---- ending --------------------------------------------------------------------------
 
 
+@pytest.mark.any_datapath
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_running_sessions_are_finished_before_the_end(g5x, serve, number):
     g5x.forward(serve(echo))
@@ -107,6 +108,7 @@ def test_without_sessions_it_ends_at_once(g5x):
     assert g5x.log_lines("ended")
 
 
+@pytest.mark.any_datapath
 def test_management_clients_do_not_hold_up_the_end(g5x):
     g5x.start("( grace 3600 )\n" + g5x.rule("admin", "G", FORWARD))
     with Manage(FORWARD):
@@ -114,6 +116,7 @@ def test_management_clients_do_not_hold_up_the_end(g5x):
         assert g5x.wait() == 0
 
 
+@pytest.mark.any_datapath
 def test_rules_cannot_be_added_while_ending(g5x, serve):
     server = serve(named("A"))
     g5x.start(g5x.rule("web", "RR", FORWARD, server) + g5x.rule("admin", "G", SECOND))
@@ -126,6 +129,7 @@ def test_rules_cannot_be_added_while_ending(g5x, serve):
     assert g5x.wait() == 0
 
 
+@pytest.mark.any_datapath
 @pytest.mark.parametrize("number", [signal.SIGPIPE, signal.SIGCONT, signal.SIGWINCH])
 def test_other_signals_change_nothing(g5x, serve, number):
     g5x.forward(serve(named("A")))
@@ -149,6 +153,7 @@ def test_stopped_and_continued_daemon_forwards_on(g5x, serve):
 # ---- command line --------------------------------------------------------------------
 
 
+@pytest.mark.any_datapath
 def test_t_finds_a_good_file_good_and_opens_nothing(g5x):
     g5x.write_rules(
         f"( log {g5x.log_file.parent}/made.log )\n" + g5x.rule("a", "G", FORWARD)
@@ -160,6 +165,7 @@ def test_t_finds_a_good_file_good_and_opens_nothing(g5x):
     assert not (g5x.log_file.parent / "made.log").exists()
 
 
+@pytest.mark.any_datapath
 def test_t_finds_every_mistake_of_a_bad_file(g5x):
     g5x.write_rules(
         "good RR *:* - 127.0.0.1:8000 > 127.0.0.1:1 ;\n"
@@ -173,6 +179,7 @@ def test_t_finds_every_mistake_of_a_bad_file(g5x):
     assert ":1:" not in errors
 
 
+@pytest.mark.any_datapath
 def test_start_on_a_bad_file_fails_in_the_same_way(g5x):
     g5x.write_rules("bad LB *:* - 127.0.0.1:8000 > 127.0.0.1:1 ;\n")
     status, _, errors = g5x.run("-f", g5x.rule_file)
@@ -180,6 +187,7 @@ def test_start_on_a_bad_file_fails_in_the_same_way(g5x):
     assert f"{g5x.rule_file}:1:5: error: " in errors
 
 
+@pytest.mark.any_datapath
 def test_file_that_cannot_be_read_is_named(g5x):
     for options in ([], ["-t"]):
         status, _, errors = g5x.run("-f", "/nonexistent/g5x.conf", *options)
@@ -212,12 +220,14 @@ def test_wrong_command_line_is_status_2_with_the_usage(g5x, arguments):
     assert out == ""
 
 
+@pytest.mark.any_datapath
 def test_v_shows_the_version(g5x):
     status, out, _ = g5x.run("-v")
     assert status == 0
     assert re.fullmatch(r"v\d+\.\d+\.\d+ build .* \d+:\d+:\d+,\d+:\d+:\d+,\d+\n", out)
 
 
+@pytest.mark.any_datapath
 def test_h_shows_every_option(g5x):
     status, out, _ = g5x.run("-h")
     assert status == 0
@@ -225,6 +235,7 @@ def test_h_shows_every_option(g5x):
         assert option in out
 
 
+@pytest.mark.any_datapath
 def test_address_in_use_is_status_1_and_names_it(g5x, serve):
     taken = serve(named("A"))
     g5x.write_rules(g5x.rule("web", "RR", taken, "127.0.0.1:1"))
@@ -233,6 +244,7 @@ def test_address_in_use_is_status_1_and_names_it(g5x, serve):
     assert f"cannot listen on {taken}: Address already in use" in errors
 
 
+@pytest.mark.any_datapath
 def test_address_that_is_not_ours_is_status_1_and_names_it(g5x):
     g5x.write_rules(g5x.rule("web", "RR", "192.0.2.1:8000", "127.0.0.1:1"))
     status, _, errors = g5x.run("-f", g5x.rule_file)
@@ -335,6 +347,7 @@ def test_every_line_of_a_json_log_is_an_object_and_sessions_have_all_fields(
     assert (record["datapath"], record["reason"]) == (g5x.datapath, "done")
 
 
+@pytest.mark.any_datapath
 def test_what_never_happened_is_null_in_json(g5x, tmp_path):
     log = tmp_path / "sessions.log"
     g5x.start(log_to(log) + g5x.rule("web", "RR", FORWARD, "127.0.0.1:1"))
@@ -345,6 +358,7 @@ def test_what_never_happened_is_null_in_json(g5x, tmp_path):
     assert record["reason"] == "no server left to try"
 
 
+@pytest.mark.any_datapath
 @pytest.mark.parametrize("name", ["规则", 'quote"back\\slash', "naïve"])
 def test_any_rule_id_makes_a_valid_json_log(g5x, abc, tmp_path, name):
     log = tmp_path / "sessions.log"
@@ -356,6 +370,7 @@ def test_any_rule_id_makes_a_valid_json_log(g5x, abc, tmp_path, name):
     ]
 
 
+@pytest.mark.any_datapath
 def test_rule_id_in_gb18030_makes_a_valid_json_log(g5x, abc, tmp_path):
     log = tmp_path / "sessions.log"
     rule = g5x.rule("NAME", "RR", FORWARD, abc[0]).encode()
@@ -387,6 +402,7 @@ def test_log_file_is_opened_anew_on_hup(g5x, abc, tmp_path):
     assert rotated.stat().st_size == n_before
 
 
+@pytest.mark.any_datapath
 def test_log_file_is_opened_anew_even_if_the_rules_are_bad(g5x, abc, tmp_path):
     log = tmp_path / "sessions.log"
     g5x.start(log_to(log, "text") + g5x.rule("web", "RR", FORWARD, abc[0]))
@@ -410,6 +426,7 @@ def test_log_may_change_its_place_and_format_on_hup(g5x, abc, tmp_path):
     assert b"session rule=web" not in before.read_bytes()
 
 
+@pytest.mark.any_datapath
 def test_log_that_cannot_be_opened_is_status_1_and_named(g5x):
     g5x.write_rules(log_to("/nonexistent/g5x.log") + g5x.rule("a", "G", FORWARD))
     status, _, errors = g5x.run("-f", g5x.rule_file)
@@ -417,6 +434,7 @@ def test_log_that_cannot_be_opened_is_status_1_and_named(g5x):
     assert "/nonexistent/g5x.log" in errors
 
 
+@pytest.mark.any_datapath
 def test_log_that_blocks_stops_nobody(g5x, abc, tmp_path):
     """A pipe that nobody reads is full after some hundred sessions."""
     pipe = tmp_path / "pipe"
@@ -430,6 +448,7 @@ def test_log_that_blocks_stops_nobody(g5x, abc, tmp_path):
     assert g5x.stop() == 0
 
 
+@pytest.mark.any_datapath
 def test_log_none_writes_nothing(g5x, abc):
     g5x.start("( log none )\n" + g5x.rule("web", "RR", FORWARD, abc[0]))
     assert visit(FORWARD) == "A"

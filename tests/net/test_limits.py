@@ -199,6 +199,7 @@ def test_a_flood_over_the_session_cap_is_logged_once_a_second(g5x, serve, client
     assert 1 <= n_lines <= n_seconds + 2
 
 
+@pytest.mark.any_datapath
 def test_refused_client_that_has_sent_something_sees_an_orderly_end(g5x, serve):
     """Bytes that are left unread when a socket is closed would make that a reset."""
     g5x.start(g5x.rule("web", "RR", FORWARD, serve(named("A")), clients="10.*:*"))
@@ -327,6 +328,7 @@ def test_connect_timeout_goes_on_to_the_next_server(g5x, blackhole, serve):
     )
 
 
+@pytest.mark.any_datapath
 def test_client_is_reset_when_every_server_timed_out(g5x, blackhole):
     g5x.forward(blackhole, connect_timeout=1)
     assert is_reset(FORWARD)

@@ -47,6 +47,7 @@ def start(g5x):
 # ---- the protocol --------------------------------------------------------------------
 
 
+@pytest.mark.any_datapath
 def test_client_is_greeted_with_a_prompt_and_nothing_else(start):
     manage = start()
     assert manage.greeting == ""
@@ -58,6 +59,7 @@ VERSION = (
 )
 
 
+@pytest.mark.any_datapath
 @pytest.mark.parametrize(
     "line", ["ver", "ver x", "ver # c", "ver#c", "  ver", "\tver\t"]
 )
@@ -76,10 +78,12 @@ def test_comment_is_an_empty_command(start):
     assert start().ask("# nothing") == "command invalid []\r\n"
 
 
+@pytest.mark.any_datapath
 def test_empty_line_is_answered_by_a_prompt_only(start):
     assert start().ask("") == ""
 
 
+@pytest.mark.any_datapath
 def test_help_has_the_eight_lines_of_g5(start):
     lines = start().ask("?").split("\r\n")
     assert lines == [
@@ -95,6 +99,7 @@ def test_help_has_the_eight_lines_of_g5(start):
     ]
 
 
+@pytest.mark.any_datapath
 @pytest.mark.parametrize("line", ["quit", "quit now"])
 def test_quit_ends_without_a_text(start, line):
     manage = start()
@@ -102,6 +107,7 @@ def test_quit_ends_without_a_text(start, line):
     assert read_all(manage.sock) == b""
 
 
+@pytest.mark.any_datapath
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 def test_lines_end_in_lf_with_or_without_cr(start, end):
     manage = start()
@@ -109,6 +115,7 @@ def test_lines_end_in_lf_with_or_without_cr(start, end):
     assert manage.read_answer() == "command invalid [nonsense]\r\n"
 
 
+@pytest.mark.any_datapath
 def test_lines_may_come_byte_by_byte(start):
     manage = start()
     for byte in b"nonsense\r\n":
@@ -117,6 +124,7 @@ def test_lines_may_come_byte_by_byte(start):
     assert manage.read_answer() == "command invalid [nonsense]\r\n"
 
 
+@pytest.mark.any_datapath
 def test_many_lines_at_once_are_answered_in_order(start):
     manage = start()
     manage.send(b"".join(b"line %d\n" % i for i in range(1000)) + b"quit\n")
@@ -124,6 +132,7 @@ def test_many_lines_at_once_are_answered_in_order(start):
     assert read_all(manage.sock) == expected
 
 
+@pytest.mark.any_datapath
 def test_lines_before_a_fin_are_answered(start):
     manage = start()
     manage.send(b"a\r\nb\r\n")
@@ -133,6 +142,7 @@ def test_lines_before_a_fin_are_answered(start):
     )
 
 
+@pytest.mark.any_datapath
 def test_line_of_4000_bytes_is_a_line_and_5000_bytes_without_end_are_the_end(start):
     manage = start()
     assert manage.ask("x" * 4000) == f"command invalid [{'x' * 4000}]\r\n"
@@ -140,6 +150,7 @@ def test_line_of_4000_bytes_is_a_line_and_5000_bytes_without_end_are_the_end(sta
     assert read_to_end(manage.sock)[0] == b""
 
 
+@pytest.mark.any_datapath
 def test_random_bytes_disturb_nobody_else(start, g5x):
     manage = start()
     choose = random.Random(1)
@@ -156,12 +167,14 @@ def test_random_bytes_disturb_nobody_else(start, g5x):
     assert not g5x.has_ended()
 
 
+@pytest.mark.any_datapath
 def test_answer_to_a_line_with_control_bytes_is_one_line(start):
     answer = start().ask("a\x00b\x1bc\rd")
     assert answer.startswith("command invalid [a")
     assert answer.count("\r") == 1 and answer.endswith("]\r\n")
 
 
+@pytest.mark.any_datapath
 def test_fourth_client_of_three_is_closed_without_a_prompt(start, g5x):
     admin = g5x.rule("admin", "G", ADMIN, clients="*:* ( maxclients 3 )")
     start(admin=admin)
@@ -169,6 +182,7 @@ def test_fourth_client_of_three_is_closed_without_a_prompt(start, g5x):
         assert read_all(fourth) == b""
 
 
+@pytest.mark.any_datapath
 def test_client_may_come_again_when_one_of_three_has_quit(start, g5x):
     manage = start(admin=g5x.rule("admin", "G", ADMIN, clients="*:* ( maxclients 1 )"))
     manage.send(b"quit\n")
@@ -177,6 +191,7 @@ def test_client_may_come_again_when_one_of_three_has_quit(start, g5x):
         assert another.greeting == ""
 
 
+@pytest.mark.any_datapath
 def test_clients_that_no_rule_wants_are_closed(start):
     start()
     with connect(ADMIN, "127.0.0.2") as stranger:
@@ -186,6 +201,7 @@ def test_clients_that_no_rule_wants_are_closed(start):
 # ---- lists ---------------------------------------------------------------------------
 
 
+@pytest.mark.any_datapath
 def test_list_rules_shows_each_rule_as_g5_does(start, g5x):
     admin = (
         "admin  G ( timeout 300 ) 127.0.0.1:*\t( maxclients 3 ) - 127.0.0.1:8999 ; #\n"
@@ -239,6 +255,7 @@ def test_list_forwards_shows_a_session_that_is_connecting(start, g5x, blackhole)
         )
 
 
+@pytest.mark.any_datapath
 def test_long_list_reaches_a_slow_reader_complete(start, g5x):
     """Of 3000 rules, asked for 20 times before the first byte is read."""
     rules = "".join(
@@ -312,6 +329,7 @@ def test_bad_rule_is_answered_with_the_code_of_g5_and_changes_nothing(
     assert manage.ask("list rules") == before
 
 
+@pytest.mark.any_datapath
 @pytest.mark.parametrize("verb", ["add", "modify"])
 def test_rule_with_the_id_of_a_global_block_is_refused(start, g5x, verb):
     """Its dump would be read as a global block."""
@@ -348,6 +366,7 @@ def test_modify_to_an_address_in_use_fails_and_changes_nothing(start, g5x, abc):
     assert visit(FORWARD) == "A"
 
 
+@pytest.mark.any_datapath
 def test_management_rule_may_be_modified_and_keep_its_address(start):
     manage = start()
     answer = manage.ask(f"modify rule admin G ( timeout 300 ) 127.0.0.1:* - {ADMIN} ;")
@@ -366,6 +385,7 @@ def test_removed_rule_stops_listening_and_may_be_added_again(start, g5x, abc):
     assert visit(FORWARD) == "B"
 
 
+@pytest.mark.any_datapath
 def test_remove_without_an_id_removes_nothing(start):
     """G5 took the id of an earlier line."""
     manage = start()
@@ -377,6 +397,7 @@ def test_remove_without_an_id_removes_nothing(start):
     assert manage.ask("list rules") == before
 
 
+@pytest.mark.any_datapath
 def test_management_rule_may_be_removed_by_its_own_client(start):
     manage = start()
     assert manage.ask("remove rule admin") == "remove forward rule ok\r\n"
@@ -509,6 +530,7 @@ def test_modified_rule_starts_with_the_servers_state_of_before(start, g5x, abc):
 # ---- dump rules ----------------------------------------------------------------------
 
 
+@pytest.mark.any_datapath
 def test_dump_writes_rules_and_comments_in_crlf_lines(start, g5x):
     admin = f"admin G ( timeout 300 ) *:*  ( maxclients 3 ) - {ADMIN} ;   # the keys\n"
     manage = start(
@@ -545,6 +567,7 @@ def test_dump_has_added_rules_and_can_be_loaded(start, g5x, abc, daemons):
     assert visit(FORWARD) == "A"
 
 
+@pytest.mark.any_datapath
 def test_dump_that_cannot_be_written_says_so(start, g5x):
     manage = start()
     g5x.rule_file.unlink()

@@ -150,6 +150,7 @@ def test_memory_of_readers_that_stopped_is_bounded_and_used_again(g5x, sessions)
     assert max(peaks) < 100 * BUFFER * 1.5 + MIB
 
 
+@pytest.mark.any_datapath
 def test_memory_of_management_clients_that_never_read_is_bounded(g5x):
     """They ask for long lists all the time."""
     rules = [g5x.rule(f"rule{i}", "RR", FORWARD, "127.0.0.1:1") for i in range(500)]

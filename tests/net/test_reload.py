@@ -80,6 +80,7 @@ def test_last_of_several_reloads_counts(g5x, abc):
     assert visit("127.0.0.1:8129") == "A"
 
 
+@pytest.mark.any_datapath
 @pytest.mark.parametrize(
     "text, place",
     [
@@ -100,6 +101,7 @@ def test_bad_file_changes_nothing_and_the_log_says_where_it_is_bad(
     assert is_refused(SECOND)
 
 
+@pytest.mark.any_datapath
 def test_file_that_is_gone_changes_nothing(g5x, abc):
     g5x.start(g5x.rule("web", "RR", FORWARD, abc[0]))
     g5x.rule_file.unlink()
@@ -126,6 +128,7 @@ def test_address_in_use_changes_nothing_at_all(g5x, abc):
     wait_until(lambda: g5x.n_fds() == n_fds, f"{n_fds} file descriptors as before")
 
 
+@pytest.mark.any_datapath
 def test_good_file_after_a_bad_one_is_taken(g5x, abc):
     g5x.start(g5x.rule("web", "RR", FORWARD, abc[0]))
     g5x.reload("nonsense\n")
@@ -221,6 +224,7 @@ def own_addresses(g5x, servers):
 # ---- what is remembered --------------------------------------------------------------
 
 
+@pytest.mark.any_datapath
 def test_round_robin_goes_on_where_it_was(g5x, abc):
     rule = g5x.rule("web", "RR", FORWARD, *abc)
     g5x.start(rule)
@@ -230,6 +234,7 @@ def test_round_robin_goes_on_where_it_was(g5x, abc):
     assert visits(FORWARD, 2) == "CA"
 
 
+@pytest.mark.any_datapath
 def test_failed_server_stays_marked(g5x, abc):
     abc[0].stop()
     rule = g5x.rule("web", "RR", FORWARD, *abc[:2], moratorium=3600)

@@ -108,6 +108,7 @@ def test_timeout_is_not_the_connect_timeout(g5x, blackhole, serve):
         assert read_exactly(client, 1) == b"A"
 
 
+@pytest.mark.any_datapath
 def test_idle_management_client_is_closed(g5x):
     g5x.start(g5x.rule("admin", "G", FORWARD, timeout=1))
     start = time.monotonic()
@@ -116,6 +117,7 @@ def test_idle_management_client_is_closed(g5x):
     assert time.monotonic() - start >= 1
 
 
+@pytest.mark.any_datapath
 def test_management_client_that_asks_now_and_then_stays(g5x):
     g5x.start(g5x.rule("admin", "G", FORWARD, timeout=1))
     with connect(FORWARD) as client:

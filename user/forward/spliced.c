@@ -45,8 +45,10 @@
  * missed. The program has to estimate what they cost there. */
 #define STUCK_LOOKS 4
 
-/* Passed bytes that wait behind those, charged to nobody, until the session is given up. */
-#define BEHIND_MAX (32ULL << 20)
+/* Passed bytes that wait behind those, charged to nobody, until the session is given up.
+ * As long as it takes until the kernel's worker has its turn they come as fast as they
+ * can: on a busy machine tens of MiB over loopback. */
+#define BEHIND_MAX (256ULL << 20)
 
 /* How long what a reset end has sent before may take to the other. */
 #define DOOM_MS 1000
@@ -319,6 +321,10 @@ static bool spliced_start(struct worker *w, struct session *s)
 	s->datapath = DATAPATH_SPLICE;
 	s->request_us = 0;
 	watch_both(w, s);
+	for (int i = 0; i < 2; i++)
+		if (s->end[i].is_spliced &&
+		    splice_was_reset(w->splice, worker_number(w, s), i))
+			return doom(w, s, i);
 	/* Of an end in the map an event tells what is passed up, and epoll, asked for
 	 * something else now, what has come before. */
 	for (int i = 0; i < 2; i++)

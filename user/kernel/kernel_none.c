@@ -46,6 +46,7 @@ void splice_close(struct splice *sp)
 NEVER_CALLED(int, splice_pin, struct splice *sp, const char *dir)
 NEVER_CALLED(int, splice_insert, struct splice *sp, const struct splice_pair *pair,
              bool ret_is_in[2])
+NEVER_CALLED(bool, splice_was_reset, const struct splice *sp, uint32_t number, int side)
 NEVER_CALLED(void, splice_detach, struct splice *sp, uint32_t number)
 NEVER_CALLED(void, splice_forget, struct splice *sp, uint32_t number)
 NEVER_CALLED(struct g5x_session *, splice_session, const struct splice *sp,

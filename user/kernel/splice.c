@@ -43,6 +43,7 @@ struct own {
 	__u64 base[2];     /* what end's TCP had been given at insertion */
 	__u64 response_ns; /* of the session's, what was taken */
 	__u32 n_responses;
+	bool was_reset[2]; /* said the peek at insertion */
 };
 
 struct ring {
@@ -448,11 +449,14 @@ static int add_socket(struct splice *sp, const struct splice_pair *pair, int sid
 
 /* Bytes that came before the insertion wait in the receive queue, unseen by the program
  * until a receive looks for them; a read of 0 bytes would not (6.18). */
-static void show_early_bytes(int fd)
+static void show_early_bytes(struct splice *sp, uint32_t number, int side, int fd)
 {
 	char byte;
 
-	recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	/* A socket tells of its reset once; after that it says 0, as at a FIN. */
+	sp->own[number].was_reset[side] = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <
+	                                          0 &&
+	                                  errno != EAGAIN;
 }
 
 static void count(__u64 *total)
@@ -513,10 +517,15 @@ int splice_insert(struct splice *sp, const struct splice_pair *pair, bool ret_is
 	count(is_in[0] && is_in[1] ? &sp->totals->spliced : &sp->totals->half_spliced);
 	for (int i = 0; i < 2; i++) {
 		if (is_in[i])
-			show_early_bytes(pair->fd[i]);
+			show_early_bytes(sp, pair->number, i, pair->fd[i]);
 		ret_is_in[i] = is_in[i];
 	}
 	return 0;
+}
+
+bool splice_was_reset(const struct splice *sp, uint32_t number, int side)
+{
+	return sp->own[number].was_reset[side];
 }
 
 void splice_detach(struct splice *sp, uint32_t number)

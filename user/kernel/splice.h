@@ -99,6 +99,9 @@ int splice_pin(struct splice *sp, const char *dir);
  */
 int splice_insert(struct splice *sp, const struct splice_pair *pair, bool ret_is_in[2]);
 
+/** splice_was_reset() - did the insertion learn of it? The socket does not tell again */
+bool splice_was_reset(const struct splice *sp, uint32_t number, int side);
+
 /**
  * splice_detach() - the first half of the end: no chunk finds the session any more
  *

@@ -16,6 +16,7 @@ from pathlib import Path
 from lib.wait import LIMIT_S, wait_until
 
 FORWARD = "127.0.0.1:8000"
+FEW_SESSIONS = ("-s", "200")  # bpftool shows every place of a map
 numbers = itertools.count()
 
 
@@ -27,6 +28,7 @@ class Daemon:
         self.log_file = Path(folder) / "g5x.log"
         # File systems are not the namespace's: others run at the same time.
         self.bpffs = Path(f"/sys/fs/bpf/g5x-test-{os.getpid()}-{next(numbers)}")
+        self.may_copy = False  # even if it is asked to splice
         self.process = None
 
     # ---- rules ----
@@ -53,10 +55,10 @@ class Daemon:
 
     # ---- the process ----
 
-    def start(self, rules, *options, max_fds=None):
+    def start(self, rules, *options, **limits):
         """Returns when every forward address of the rules is listened on."""
         self.write_rules(rules)
-        self.spawn("-f", self.rule_file, *options, max_fds=max_fds)
+        self.spawn("-f", self.rule_file, *options, **limits)
         wanted = forward_addresses(rules)
         wait_until(
             lambda: self.has_ended() or wanted <= self.listening(),
@@ -68,8 +70,10 @@ class Daemon:
         """Starts with one rule, from FORWARD to the servers."""
         self.start(self.rule("web", mode, FORWARD, *servers, **attributes), *options)
 
-    def spawn(self, *arguments, max_fds=None):
+    def spawn(self, *arguments, max_fds=None, is_privileged=True):
         command = ["setpriv", "--pdeathsig", "KILL"]
+        if not is_privileged:
+            command += ["--bounding-set", "-all", "--inh-caps", "-all"]
         if max_fds:
             command += ["prlimit", f"--nofile={max_fds}:{max_fds}"]
         command += [self.binary, *arguments]

@@ -2,6 +2,7 @@
 """A client of the management port: sends a line, reads up to the prompt."""
 from lib.peers import connect
 
+ADMIN = "127.0.0.1:8999"
 PROMPT = b"> "
 
 

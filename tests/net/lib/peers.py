@@ -134,6 +134,20 @@ def fill(sock):
         sock.settimeout(LIMIT_S)
 
 
+def send_until_full(sock, data, largest=CHUNK):
+    """Sends until nobody takes more for now; returns the bytes sent."""
+    n = 0
+    sock.settimeout(0.3)
+    try:
+        while n < len(data):
+            n += sock.send(memoryview(data)[n : n + largest])
+    except TimeoutError:
+        pass
+    finally:
+        sock.settimeout(LIMIT_S)
+    return n
+
+
 # ---- streams: many bytes that can be told from any others -------------------------
 
 
