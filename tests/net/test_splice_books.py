@@ -292,10 +292,11 @@ def test_place_of_a_spliced_session_is_free_when_it_has_ended(
         clients += " ( maxclients 2 )"
     else:
         server = f"{server} ( maxconns 2 )"
-    rule = g5x.rule("web", "RR", FORWARD, server, clients=clients, timeout=1)
+    timeout = {"timeout": 3} if end is end_by_timeout else {}
+    rule = g5x.rule("web", "RR", FORWARD, server, clients=clients, **timeout)
     g5x.start(rule, *FEW_SESSIONS, *ONE_WORKER)
     n_ended = 0
-    for _ in range(3):
+    for _ in range(2):
         held = [hold(FORWARD)[0] for _ in range(2)]
         wait_until(lambda: len(pins.sessions()) == 2, "both are spliced")
         assert is_turned_away()

@@ -16,6 +16,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -223,9 +224,7 @@ def main():
     parser.add_argument("--busy", action="store_true")
     options = parser.parse_args()
     options.build = options.build.resolve()
-    folder = options.build / "soak"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder = Path(tempfile.mkdtemp(prefix="soak-", dir=options.build))
     started = time.monotonic()
     print(
         f"{options.sessions} sessions, in not more than {options.seconds} s", flush=True

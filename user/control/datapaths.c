@@ -9,7 +9,6 @@
 
 #include "base/log.h"
 #include "control/settings.h"
-#include "control/startup.h"
 #include "forward/forward.h"
 #include "kernel/splice.h"
 #include "rules/config.h"
@@ -18,20 +17,12 @@
  * descriptors alone, often a million, does not decide. -s does. */
 #define SESSIONS_DEFAULT 16384
 
-/* What `datapath auto` means on this machine: see forward/relay.c. */
-static bool does_auto_splice(void)
-{
-	return startup_n_cores() == 1;
-}
-
 static bool is_splice_wanted(const struct config *config)
 {
 	for (size_t i = 0; i < config->n_rules; i++) {
 		const struct rule *rule = config->rules[i];
 
-		if (rule->mode != RULE_MODE_G &&
-		    (rule->datapath == DATAPATH_SPLICE ||
-		     (rule->datapath == DATAPATH_AUTO && does_auto_splice())))
+		if (rule->mode != RULE_MODE_G && rule->datapath != DATAPATH_COPY)
 			return true;
 	}
 	return false;
@@ -69,7 +60,7 @@ static void start_splice(struct datapaths *d, const struct settings *settings,
 
 	if (r == 0) {
 		pinned = pin(d->splice, settings->bpffs);
-		r = forward_set_splice(forward, d->splice, does_auto_splice());
+		r = forward_set_splice(forward, d->splice);
 		if (r < 0)
 			snprintf(reason, sizeof(reason),
 			         "not each worker can watch its events: %s",

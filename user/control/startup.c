@@ -25,7 +25,8 @@ void startup_raise_fd_limit(void)
 		log_warning("cannot raise the limit of file descriptors");
 }
 
-unsigned int startup_n_cores(void)
+/* Those that we may run on: a container often has fewer than the host. */
+static unsigned int n_cores(void)
 {
 	cpu_set_t set;
 	long n;
@@ -43,7 +44,7 @@ unsigned int startup_n_workers(const struct settings *settings,
 	                         ? config->workers
 	                         : (unsigned int)settings->n_workers;
 
-	return n > 0 ? n : startup_n_cores();
+	return n > 0 ? n : n_cores();
 }
 
 /* More would crowd out of the log's queue what comes after them. */

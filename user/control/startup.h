@@ -11,9 +11,6 @@ struct settings;
 /** startup_raise_fd_limit() - to the hard limit: a session needs two descriptors */
 void startup_raise_fd_limit(void);
 
-/** startup_n_cores() - those that we may run on; a container often has fewer than the host */
-unsigned int startup_n_cores(void);
-
 /** startup_n_workers() - by command line, by rule file, else one for each core */
 unsigned int startup_n_workers(const struct settings *settings,
                                const struct config *config);

@@ -111,7 +111,7 @@ static void init_session(struct worker *w, struct session *s, const struct port 
 	s->client_addr = *addr;
 	s->listener_addr = port->listener->addr;
 	s->datapath = relay_choose(w, rule->datapath);
-	s->may_promote = rule->datapath == DATAPATH_AUTO && w->promotes;
+	s->may_promote = rule->datapath == DATAPATH_AUTO && w->splice;
 	s->timeout_s = rule->timeout_s;
 	s->fin_timeout_s = rule->fin_timeout_s;
 	s->splice_limit = rule->splice_limit;

@@ -430,7 +430,6 @@ unsigned int forward_n_workers(const struct forward *f)
 
 struct attachment {
 	struct splice *splice;
-	bool promotes;
 	int r;
 };
 
@@ -442,13 +441,11 @@ static void attach(struct worker *w, void *arg)
 
 	if (r < 0)
 		__atomic_store_n(&a->r, r, __ATOMIC_RELAXED);
-	else
-		w->promotes = a->promotes;
 }
 
-int forward_set_splice(struct forward *f, struct splice *sp, bool promotes)
+int forward_set_splice(struct forward *f, struct splice *sp)
 {
-	struct attachment a = { .splice = sp, .promotes = promotes };
+	struct attachment a = { .splice = sp };
 
 	f->splice = sp;
 	worker_call(f, attach, &a);

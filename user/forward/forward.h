@@ -55,12 +55,11 @@ void forward_free(struct forward *f);
 
 /**
  * forward_set_splice() - let sessions be spliced from now on
- * @sp:       borrowed until forward_free(); its rings are read by the workers
- * @promotes: also those of datapath auto, when they have shown that it pays
+ * @sp: borrowed until forward_free(); its rings are read by the workers
  *
  * Return: 0 or -errno.
  */
-int forward_set_splice(struct forward *f, struct splice *sp, bool promotes);
+int forward_set_splice(struct forward *f, struct splice *sp);
 
 /**
  * forward_publish() - go over to another configuration

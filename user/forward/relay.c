@@ -24,17 +24,22 @@ const struct relay *relay_of(const struct session *s)
 /* On the average; more is no question and answer. */
 #define PROMOTE_TURN_BYTES 16384
 
+/* Of a worker, those that relay. */
+#define PROMOTE_SESSIONS 4
+
 /*
- * Measured (bench/README.md): with one CPU for clients, servers and us, the kernel moves
- * small messages with a tenth less work than the daemon, and is level or behind with more
- * CPUs, with streams, and with sessions that are over soon (an insertion costs as much
- * as 20 messages). So workers promote only where they have one CPU (w->promotes).
+ * Measured (bench/README.md): while few sessions are busy, each message costs the daemon a
+ * wake-up of its own, and the kernel is as fast or faster. With many, one wake-up serves
+ * several and the daemon is; so it is with streams. Sessions that are over soon do not
+ * pay for an insertion, which costs as much as 20 messages.
  */
-static bool has_shown(const struct session *s)
+static bool has_shown(const struct worker *w, const struct session *s)
 {
-	return s->n_turns >= RELAY_PROMOTE_TURNS &&
+	uint32_t n_relaying = w->table->counts[w->number].n[SESSION_RELAYING];
+
+	return n_relaying <= PROMOTE_SESSIONS &&
 	       s->flow[CLIENT].n_bytes + s->flow[SERVER].n_bytes <
-	               (uint64_t)s->n_turns * PROMOTE_TURN_BYTES;
+	               s->n_turns_all * (uint64_t)PROMOTE_TURN_BYTES;
 }
 
 static bool is_quiet(const struct session_end *end)
@@ -49,9 +54,10 @@ bool relay_promote(struct worker *w, struct session *s)
 	    s->flow[SERVER].len > 0 || !is_quiet(&s->end[CLIENT]) ||
 	    !is_quiet(&s->end[SERVER]))
 		return true; /* another time */
-	s->may_promote = has_shown(s);
-	if (!s->may_promote)
-		return true; /* a stream: it stays with us */
+	s->n_turns_all += s->n_turns;
+	s->n_turns = 0;
+	if (!has_shown(w, s))
+		return true; /* we look again after as many turns */
 	s->may_promote = false;
 	return spliced_relay.start(w, s);
 }

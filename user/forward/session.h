@@ -122,7 +122,8 @@ struct session {
 	/* datapath auto, while it may still be promoted: see relay_promote() */
 	bool may_promote;
 	uint8_t last_from; /* which end's bytes were moved last */
-	uint16_t n_turns;  /* how often that changed */
+	uint16_t n_turns;  /* how often that changed, since the last look */
+	uint32_t n_turns_all;
 	struct session_end end[2];
 	struct session_flow flow[2];
 

@@ -87,7 +87,6 @@ struct worker {
 	        short_until_ms; /* a session got no descriptor: accept none till then */
 
 	struct splice *splice; /* borrowed; NULL: nothing is spliced */
-	bool promotes;         /* sessions of datapath auto */
 	struct source ring;    /* its events for this worker */
 	struct ilist draining; /* sessions that wait for the kernel: see spliced.c */
 	uint64_t next_look_ms; /* at the first of them */
