@@ -40,7 +40,7 @@ def test_without_a_timeout_an_idle_session_stays(session):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_traffic_in_one_direction_keeps_a_session_open(session, way):
-    client, server = session(timeout=1)
+    client, server = session(timeout=2)
     source, sink = (client, server) if way == "to the server" else (server, client)
     for _ in range(12):
         time.sleep(0.25)
