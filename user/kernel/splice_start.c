@@ -10,8 +10,9 @@
 
 #include "kernel/kernel.h"
 
-/* A machine that is busy for a moment is no reason to do without for ever. */
-#define TRIES 2
+/* A machine that is busy for a moment is no reason to do without for ever: bytes that come
+ * late, or a sender that goes on until the kernel's worker has had its turn. */
+#define TRIES 3
 
 /* Are sequence numbers where bpf/splice_sequence.bpf.h looks for them? They are where the
  * program is given TCP's own sk_buff, and tcp_read_skb() (6.0) is what gives it. */
@@ -56,7 +57,7 @@ int splice_start(const struct splice_options *options, struct splice **ret_splic
 		return r;
 	o.has_no_sequence = !has_sequence();
 	r = -ETIMEDOUT;
-	for (int i = 0; i < TRIES && r == -ETIMEDOUT; i++)
+	for (int i = 0; i < TRIES && (r == -ETIMEDOUT || r == -ENOBUFS); i++)
 		r = open_and_test(&o, ret_splice, reason, len);
 	return r;
 }
