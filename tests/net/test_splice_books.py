@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""The daemon keeps the books of bytes that it does not see: counts, times and limits."""
+"""The daemon keeps the books of bytes that it does not see: counts, times, limits."""
 import re
 import signal
 import threading

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """Sessions that switch to and fro between the kernel and the daemon.
 
-What a slow reader leaves above splice_limit goes through the daemon; when the reader has
-caught up, the kernel goes on. Whatever either would lose, repeat or overtake at such a
+What a slow reader leaves above splice_limit goes through the daemon; when the reader
+has caught up, the kernel goes on. Whatever either would lose, repeat or overtake at such a
 switch is seen in the bytes.
 """
 import random

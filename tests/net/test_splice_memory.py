@@ -2,7 +2,7 @@
 """What slow readers of spliced sessions cost: never more than splice_limit and buffers.
 
 Kernel memory can only be measured for the whole machine, on which other tests run, so
-the bounds for it are wide, and waited for: what the others hold they give back. How much
+the bounds for it are wide, and waited for: what others hold they give back. How much
 the senders get rid of is exact.
 """
 import re

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """run.py --build DIR [--sessions N] - a long churn of short sessions through g5x.
 
-Rules of both datapaths in one daemon, each for every other session; with --copy only the
-one of copy. g5x-soak compares every byte and every end. After each tenth the
+One daemon has rules of both datapaths, which take turns; with --copy only that one.
+g5x-soak compares every byte and every end. After each tenth the
 daemon has to have nothing left: no session, no descriptor, nothing in the maps. In the
-end its log must add up to what was sent, and memory be what it was after the first tenth.
+end its log must add up to what was sent, and memory be as after the first tenth.
 
 --busy: others use this machine, so what its kernel's memory does tells nothing.
 Needs root, for a network namespace of its own. Exit status: 0 when all was right.
@@ -38,7 +38,7 @@ LEFT = "client left while connecting"
 REASONS = {"done", "reset by client", "reset by server", LEFT}
 MIB = 1 << 20
 
-# What may come between the first tenth and the last. The kernel's is the whole machine's.
+# At the most, from the first tenth to the last. The kernel's is the whole machine's.
 GROWTH = {"pss": 2 * MIB}
 KERNEL_GROWTH = {"slab": 64 * MIB, "tcp": 32 * MIB}
 
@@ -85,7 +85,7 @@ def wait_until_nothing_is_left(daemon, n_fds, pins):
 
 
 def read_log(path):
-    """Lines of sessions, {(rule, datapath, reason): [n, in, out]}, and all the others."""
+    """Of sessions {(rule, datapath, reason): [n, in, out]}, and all other lines."""
     line_of = re.compile(
         rb'session rule=(\w+) .* in=(\d+) out=(\d+) .* datapath=(\w+) reason="(.*)"'
     )

@@ -61,7 +61,7 @@ static void complain(const char *who, uint64_t id, const char *wrong)
 	        plan.is_slow ? ", slow" : "", wrong);
 }
 
-/* ---- clients ----------------------------------------------------------------------- */
+/* ---- clients --------------------------------------------------------------------- */
 
 /* Return: fd, or -1 with errno. */
 static int connect_to(const struct plan *plan)
@@ -120,7 +120,7 @@ static void *be_client(void *arg)
 	return NULL;
 }
 
-/* ---- servers ----------------------------------------------------------------------- */
+/* ---- servers --------------------------------------------------------------------- */
 
 static void *be_server(void *arg)
 {
@@ -156,7 +156,7 @@ static int listen_on(uint16_t port)
 	return 0;
 }
 
-/* ---- all of it --------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------- */
 
 static void start(pthread_t *thread, void *(*be)(void *), struct talker *talker)
 {

@@ -27,7 +27,7 @@ struct end {
 	bool is_slow;
 };
 
-/* ---- one end ----------------------------------------------------------------------- */
+/* ---- one end --------------------------------------------------------------------- */
 
 static uint64_t choose(struct talker *talker)
 {
@@ -126,7 +126,7 @@ static void cut(struct end *e)
 	setsockopt(e->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 }
 
-/* ---- what an end says about the other ---------------------------------------------- */
+/* ---- what an end says about the other -------------------------------------------- */
 
 static const char *check_whole(const struct end *e, const char *wrong, uint64_t n)
 {
@@ -146,7 +146,7 @@ static const char *check_cut(const struct end *e, const char *wrong, uint64_t n)
 	return e->has_reset ? NULL : "a FIN instead of a reset";
 }
 
-/* ---- client ------------------------------------------------------------------------ */
+/* ---- client ---------------------------------------------------------------------- */
 
 static const char *ask(struct end *e, const struct plan *plan)
 {
@@ -189,7 +189,7 @@ const char *talk_as_client(struct talker *talker, int fd, const struct plan *pla
 	return wrong;
 }
 
-/* ---- server ------------------------------------------------------------------------ */
+/* ---- server ---------------------------------------------------------------------- */
 
 /* Byte by byte if need be. Return: NULL; e->id is 0 when the client left before. */
 static const char *read_id(struct end *e)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* talk.h - one end of a session of the soak: does its part of the plan, checks the rest. */
+/* talk.h - one end of a session: does its part of the plan, checks the other's. */
 #ifndef G5X_SOAK_TALK_H
 #define G5X_SOAK_TALK_H
 

@@ -60,7 +60,7 @@ def has_value(field):
 
 
 def n_switches(session):
-    """Times that bytes began to be passed up to the daemon, both directions together."""
+    """Times that bytes began to be passed up to the daemon, both ways together."""
     return sum(flow["n_switches"] for flow in session["flow"])
 
 
