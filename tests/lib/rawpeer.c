@@ -76,15 +76,13 @@ static int set_up(const char *name, uint32_t address)
 	return ioctl(fd, SIOCSIFFLAGS, &ifr) < 0 ? -errno : 0;
 }
 
-int rawpeer_open(struct rawpeer *p)
+/* Return: its fd or -errno. */
+static int open_tun(void)
 {
 	struct ifreq ifr = { .ifr_name = "rawpeer" };
-	auto_close int fd = -1;
+	auto_close int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	int r;
 
-	if (unshare(CLONE_NEWNET) < 0)
-		return -errno;
-	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return -errno;
 	ifr.ifr_flags = IFF_TUN | IFF_NO_PI;
@@ -93,9 +91,22 @@ int rawpeer_open(struct rawpeer *p)
 	r = set_up("lo", INADDR_LOOPBACK);
 	if (r == 0)
 		r = set_up(ifr.ifr_name, NEAR);
-	if (r < 0)
-		return r;
-	*p = (struct rawpeer){ .tun_fd = take_fd(fd) };
+	return r < 0 ? r : take_fd(fd);
+}
+
+int rawpeer_open(struct rawpeer *p)
+{
+	auto_close int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	int fd;
+
+	if (home < 0 || unshare(CLONE_NEWNET) < 0)
+		return -errno;
+	fd = open_tun();
+	if (fd < 0) {
+		assert_ok(setns(home, CLONE_NEWNET));
+		return fd;
+	}
+	*p = (struct rawpeer){ .tun_fd = fd };
 	return 0;
 }
 
@@ -217,7 +228,7 @@ static void note_options(struct rawpeer *p, const unsigned char *at, size_t len)
 	}
 }
 
-bool rawpeer_read(struct rawpeer *p)
+static bool read_packet(struct rawpeer *p)
 {
 	struct packet packet;
 	ssize_t n = read(p->tun_fd, &packet, sizeof(packet));
@@ -240,6 +251,15 @@ bool rawpeer_read(struct rawpeer *p)
 	if (!tcp->syn)
 		note_bytes(p, tcp, (uint32_t)n - 20 - tcp->doff * 4U);
 	return true;
+}
+
+bool rawpeer_read(struct rawpeer *p)
+{
+	bool has_read = false;
+
+	while (read_packet(p))
+		has_read = true;
+	return has_read;
 }
 
 /* ---- both ------------------------------------------------------------------ */
@@ -286,9 +306,10 @@ int rawpeer_connect(struct rawpeer *p, uint32_t first_seq)
 bool rawpeer_feed(struct rawpeer *p, uint32_t until, uint32_t piece)
 {
 	bool has_moved = rawpeer_read(p);
+	/* As of now, so that others get their turn before what is acknowledged below is
+	 * followed by more. */
+	uint32_t window_end = p->n_acked + p->window;
 
-	while (rawpeer_read(p))
-		;
 	if (p->n_acked < p->n_sent && clock_ms() > p->acked_ms + AGAIN_MS) {
 		p->n_sent = p->n_acked;
 		p->acked_ms = clock_ms();
@@ -296,9 +317,11 @@ bool rawpeer_feed(struct rawpeer *p, uint32_t until, uint32_t piece)
 	while (p->n_sent < until) {
 		uint32_t end = p->n_sent + piece < until ? p->n_sent + piece : until;
 
-		if (end - p->n_acked > p->window)
+		if (end > window_end)
 			break;
 		rawpeer_send(p, p->n_sent, end, 0);
+		/* A TUN queues 500 packets and drops what is too much. */
+		rawpeer_read(p);
 		has_moved = true;
 	}
 	return has_moved;

@@ -38,7 +38,7 @@ struct rawpeer {
 /**
  * rawpeer_open() - move this process into a network namespace of its own, with a TUN
  *
- * Return: 0, or -errno where that is not possible.
+ * Return: 0, or -errno where that is not possible; the process is where it was then.
  */
 int rawpeer_open(struct rawpeer *p);
 void rawpeer_close(struct rawpeer *p);
@@ -56,13 +56,14 @@ void rawpeer_send(struct rawpeer *p, uint32_t from, uint32_t until, unsigned int
 
 /** rawpeer_feed() - go on in segments of @piece bytes, as far as the window allows
  *
- * What gets no acknowledgement for a while goes again.
+ * What gets no acknowledgement for a while goes again: it may have been lost, and so may
+ * the acknowledgement.
  *
  * Return: false when nothing moved.
  */
 bool rawpeer_feed(struct rawpeer *p, uint32_t until, uint32_t piece);
 
-/** rawpeer_read() - take what the kernel has sent; false when there was nothing */
+/** rawpeer_read() - take all that the kernel has sent; false when there was nothing */
 bool rawpeer_read(struct rawpeer *p);
 
 /** rawpeer_wait_acked() - until all before @place is acknowledged */

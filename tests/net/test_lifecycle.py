@@ -418,6 +418,8 @@ def test_log_may_change_its_place_and_format_on_hup(g5x, abc, tmp_path):
     before, after = tmp_path / "before.log", tmp_path / "after.log"
     rule = g5x.rule("web", "RR", FORWARD, abc[0])
     g5x.start(log_to(before, "text") + rule)
+    # what is still queued is written to the new place, as it is
+    wait_until(lambda: b"ready: " in before.read_bytes(), "all lines are written")
     g5x.reload(log_to(after) + rule)
     wait_until(lambda: after.exists() and after.stat().st_size, "it is reloaded")
     assert visit(FORWARD) == "A"

@@ -324,9 +324,15 @@ static void stamp(struct session *s, uint32_t stamp)
 	s->rule = s->server = s->client = s->tried = stamp;
 }
 
+/* A copy may be of the moment between: what has no stamp yet is 0. */
 static bool is_of_one_session(const struct session *s)
 {
-	return s->rule == s->server && s->rule == s->client && s->rule == s->tried;
+	uint32_t all = s->rule | s->server | s->client | s->tried;
+
+	return (s->rule == all || s->rule == 0) &&
+	       (s->server == all || s->server == 0) &&
+	       (s->client == all || s->client == 0) &&
+	       (s->tried == all || s->tried == 0);
 }
 
 static void *live_and_die(void *arg)
@@ -375,8 +381,7 @@ static void *copy_record_1(void *arg)
 	struct session copy;
 
 	while (!__atomic_load_n(&is_over, __ATOMIC_RELAXED))
-		if (session_copy(&table, 1, &copy) && copy.state == SESSION_RELAYING &&
-		    !is_of_one_session(&copy))
+		if (session_copy(&table, 1, &copy) && !is_of_one_session(&copy))
 			++*n_mixed;
 	return NULL;
 }

@@ -98,16 +98,20 @@ struct session_flow {
 	bool is_behind;   /* passed bytes cannot be read yet: behind what is queued */
 };
 
-/* A session that waits for the kernel's queue to drain; see spliced.c. */
+/* One direction that waits for the kernel's queue to drain; see spliced.c. */
+struct session_wait {
+	uint64_t n_queued;   /* what it waits for, at the last look */
+	uint32_t counted_ms; /* the last look that counts; low bits of the time */
+	uint16_t wait_ms;    /* how long it waited for this look; 0: it does not */
+	uint8_t n_still;     /* looks in a row that saw the same */
+	uint8_t n_idle;      /* ... and nothing unacknowledged */
+};
+
 struct session_drain {
 	struct ilink link; /* in the worker's list */
 	uint64_t look_ms;  /* when to look again */
 	uint64_t doom_ms;  /* doomed: to be reset then at the latest */
-	struct {
-		uint64_t n_queued; /* what the direction waits for, at the last look */
-		uint16_t wait_ms; /* how long it waited for this look; 0: it does not */
-		uint16_t n_still; /* looks in a row that saw the same */
-	} way[2];
+	struct session_wait way[2];
 	bool is_doomed; /* to be reset when it is drained */
 	uint8_t dead;   /* ... because of this end */
 };

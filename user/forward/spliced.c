@@ -35,10 +35,13 @@
 #include "kernel/splice.h"
 #include "rules/balance.h"
 
-#define LOOK_MAX_MS 256
+#define LOOK_MAX_SHIFT 8
+#define LOOK_MAX_MS (1 << LOOK_MAX_SHIFT)
 
 /* Everything was acknowledged, and yet so many looks (some five seconds, and more when
- * the machine sleeps) have found the queue as it was: it is dead. */
+ * the machine sleeps) have found the queue as it was: it is dead. What else makes us
+ * look does not count: while the kernel's worker waits for its turn, bytes of the other
+ * direction may come in every millisecond. */
 #define DEAD_LOOKS 24
 
 /* So many looks, and bytes for a socket have not got into it: I5 of kernel/splice.h was
@@ -120,8 +123,6 @@ static void look_later(struct worker *w, struct session *s, int from)
 	uint32_t number = worker_number(w, s);
 	uint64_t look_ms;
 
-	if (d->way[from].wait_ms == 0)
-		d->way[from].n_still = 0;
 	d->way[from].wait_ms = d->way[from].wait_ms == 0 ? 1 : 2 * d->way[from].wait_ms;
 	if (d->way[from].wait_ms > LOOK_MAX_MS)
 		d->way[from].wait_ms = LOOK_MAX_MS;
@@ -203,6 +204,7 @@ static bool on_ended(struct worker *w, struct session *s)
 static bool work(struct worker *w, struct session *s, int from)
 {
 	struct session_flow *f = &s->flow[from];
+	bool was_behind = f->is_behind;
 	enum pump_result r = pump(w, s, from);
 
 	f->is_draining = r == PUMP_DRAIN;
@@ -234,10 +236,10 @@ static bool work(struct worker *w, struct session *s, int from)
 	case PUMP_FAULT:
 		return close_faulty(w, s);
 	}
+	if (f->is_behind != was_behind || (!f->is_draining && !f->is_behind))
+		s->drain.way[from] = (struct session_wait){ .wait_ms = 0 };
 	if (f->is_draining || f->is_behind)
 		look_later(w, s, from);
-	else
-		s->drain.way[from].wait_ms = 0;
 	watch_both(w, s);
 	return true;
 }
@@ -414,23 +416,40 @@ static bool has_unacknowledged(int fd)
 	return n > 0;
 }
 
+/* The n-th look at a queue that stays as it is comes in the time of look_later(). */
+static void count_look(struct session_wait *wait, uint32_t now_ms, uint64_t n_queued,
+                       int fd)
+{
+	uint32_t pace_ms = LOOK_MAX_MS;
+
+	if (n_queued != wait->n_queued) {
+		wait->n_queued = n_queued;
+		wait->counted_ms = now_ms;
+		wait->n_still = wait->n_idle = 0;
+		return;
+	}
+	if (wait->n_still < LOOK_MAX_SHIFT)
+		pace_ms = 1U << wait->n_still;
+	if (now_ms - wait->counted_ms < pace_ms)
+		return;
+	wait->counted_ms = now_ms;
+	if (wait->n_still < UINT8_MAX)
+		wait->n_still++;
+	wait->n_idle = has_unacknowledged(fd) ? 0 : wait->n_idle + 1;
+}
+
 /* A direction waits on. Return: false when there is nothing to wait for any more. */
 static bool judge(struct worker *w, struct session *s, int from)
 {
 	uint32_t number = worker_number(w, s);
+	struct session_wait *wait = &s->drain.way[from];
 	int end = waits_for(s, from);
 	uint64_t n_queued = spliced_n_queued(w, s, end);
 	uint64_t n_behind = splice_n_passed(w->splice, number, from) -
 	                    splice_n_relayed(w->splice, number, from);
 
-	if (n_queued != s->drain.way[from].n_queued)
-		s->drain.way[from].n_still = 0;
-	else
-		s->drain.way[from].n_still++;
-	s->drain.way[from].n_queued = n_queued;
-
-	if (s->drain.way[from].n_still >= DEAD_LOOKS &&
-	    !has_unacknowledged(s->end[end].fd))
+	count_look(wait, (uint32_t)w->now_ms, n_queued, s->end[end].fd);
+	if (wait->n_idle >= DEAD_LOOKS)
 		return close_faulty(w, s);
 	if (!s->flow[from].is_behind || n_queued == 0)
 		return true;
@@ -438,7 +457,7 @@ static bool judge(struct worker *w, struct session *s, int from)
 		session_close(w, s, CLOSE_NO_RESOURCES);
 		return false;
 	}
-	if (s->drain.way[from].n_still >= STUCK_LOOKS)
+	if (wait->n_still >= STUCK_LOOKS)
 		splice_make_room(w->splice, number, s->end[from].fd);
 	return true;
 }
