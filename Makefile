@@ -154,7 +154,8 @@ tests: $(OUT)/g5x $(OUT)/g5x-demo $(OUT)/g5x-soak $(TESTS) ## build everything t
 # bpf/X.bpf.c -> X.bpf.o -> (bpftool gen object) X.o -> X.skel.h. A skeleton made of
 # several programs gets a line of its own, such as: SKEL_relay := splice track maps
 
-SKELS := probe splice
+SKELS := probe splice bypass
+SKEL_bypass := bypass meet
 
 SKEL_HEADERS := $(SKELS:%=$(OUT)/bpf/%.skel.h)
 

@@ -46,6 +46,7 @@ CANDIDATES = (
     _g5x("g5x-copy", "g5x copy", "datapath copy"),
     _g5x("g5x-splice", "g5x splice", "datapath splice"),
     _g5x("g5x-auto", "g5x auto", "datapath auto"),
+    _g5x("g5x-bypass", "g5x bypass", "datapath bypass"),
     _haproxy("haproxy", "haproxy", ""),
     _haproxy("haproxy-splice", "haproxy splice", "option splice-auto"),
     Candidate(

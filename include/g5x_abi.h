@@ -123,4 +123,117 @@ struct g5x_totals {
 };
 _Static_assert(sizeof(struct g5x_totals) == 88, "ABI: no padding");
 
+/*
+ * Bypass: both applications of a session run on this host, and what one sends goes into
+ * the receive queue of the other (bpf/bypass.bpf.c, bpf/meet.bpf.c).
+ */
+
+/* A connection, as the end that began it sees it. Sequence numbers are those of the first
+ * bytes: with them it is one of a kind, among all network namespaces. */
+struct g5x_connection {
+	__u32 local[4]; /* network byte order; IPv4 as ::ffff:a.b.c.d */
+	__u32 remote[4];
+	__u16 local_port; /* host byte order */
+	__u16 remote_port;
+	__u32 local_seq;
+	__u32 remote_seq;
+};
+_Static_assert(sizeof(struct g5x_connection) == 44, "ABI: no padding");
+
+/* An application's socket. */
+struct g5x_local {
+	__u64 cookie;    /* SO_COOKIE; 0: none */
+	__u64 tcp_sock;  /* where it is in the kernel */
+	__u32 sent_from; /* sequence number of the first byte that it sends */
+	__u32 read_from; /* ... that it reads */
+};
+_Static_assert(sizeof(struct g5x_local) == 24, "ABI: no padding");
+
+/* What is known of a connection between an application and us. */
+struct g5x_meeting {
+	struct g5x_local application;
+	__u32 is_to_server; /* we began it */
+	__u32 reserved;
+};
+_Static_assert(sizeof(struct g5x_meeting) == 32, "ABI: no padding");
+
+/* Kept with a socket of our own. */
+enum g5x_own_state {
+	G5X_OWN_NEW,       /* is about to connect to a server */
+	G5X_OWN_CONNECTED, /* has done so */
+	G5X_OWN_ACCEPTED,  /* its client is an application on this host */
+};
+
+struct g5x_own_socket {
+	enum g5x_own_state state;
+	struct g5x_connection connection; /* CONNECTED */
+	struct g5x_local application;     /* ACCEPTED */
+	__u64 tcp_sock;
+};
+_Static_assert(sizeof(struct g5x_own_socket) == 80, "ABI: no padding");
+
+/* Where a client connects to when it wants us. */
+struct g5x_listener {
+	__u32 address[4]; /* as above */
+	__u32 port;       /* host byte order */
+};
+_Static_assert(sizeof(struct g5x_listener) == 20, "ABI: no padding");
+
+/* Key is the cookie of a socket that sends. */
+struct g5x_way {
+	__u32 session;
+	__u32 from;    /* the end whose bytes these are: 0 client, 1 server */
+	__u32 is_ours; /* the socket is the daemon's; else the application's */
+};
+_Static_assert(sizeof(struct g5x_way) == 12, "ABI: no padding");
+
+/* One direction. The daemon writes what is above the line, the programs the rest. */
+struct g5x_bypass_flow {
+	struct g5x_local from; /* cookie last: then the flow is valid */
+	struct g5x_local to;
+	__u64 our_cookie; /* our socket that is connected to @to */
+	__u64 our_sock;   /* ... its tcp_sock */
+	__u64 relayed;    /* bytes from @from that we have sent there */
+	/* ---- */
+	__u64 direct;   /* bytes put into the queue of @to by @from itself */
+	__u64 injected; /* ... by us; relayed counts them as well */
+	__u64 first_ns; /* CLOCK_MONOTONIC of the first byte; 0: none */
+	__u64 last_ns;  /* ... of the last; may be 10 ms late */
+	__u32 mark;     /* messages are counted before and after this place */
+	__u32 n_before; /* messages in the queue, at the most */
+	__u32 n_after;
+	/* Messages that had to go the long way, and why. */
+	__u32 n_behind; /* earlier bytes were with us */
+	__u32 n_unread; /* earlier bytes came by TCP and were not read */
+	__u32 n_full;   /* the queue was */
+	__u32 n_closed; /* an end was closing, or encrypts in the kernel */
+	__u32 has_read; /* all that we sent by TCP was read, and none sent since */
+	__u32 is_cut;   /* @to was closed with bytes in its queue */
+	__u32 reserved;
+};
+_Static_assert(sizeof(struct g5x_bypass_flow) == 144, "ABI: no padding");
+
+/* From the daemon: may it send so many bytes of that direction now? */
+struct g5x_question {
+	__u32 session;
+	__u32 from;
+	__u32 n_bytes;
+	__u32 n_queued; /* the answer tells: bytes in the reader's queue */
+};
+_Static_assert(sizeof(struct g5x_question) == 16, "ABI: no padding");
+
+struct g5x_bypass_session {
+	char rule[G5X_RULE_LEN]; /* its id */
+	char client[G5X_ADDRESS_LEN];
+	char listener[G5X_ADDRESS_LEN];
+	char server[G5X_ADDRESS_LEN];
+	__u32 limit; /* bytes in a queue, at the most */
+	__u32 wants_responses;
+	__u32 n_responses;
+	__u32 reserved;
+	__u64 response_ns; /* sum */
+	struct g5x_bypass_flow flow[2];
+};
+_Static_assert(sizeof(struct g5x_bypass_session) == 520, "ABI: no padding");
+
 #endif /* G5X_ABI_H */

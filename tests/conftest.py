@@ -8,6 +8,7 @@
  - tests/lint/*.sh: fails when the script does.
  - tests/net/test_*.py: pytest as usual. A test that uses the fixture `datapath` runs
    once for each --datapath; see MARKERS for those that do not.
+ - tests/apps/test_*.py: real programs; `make test-apps` alone runs them.
 
 `make test` builds what this needs. By hand, for one test:
 
@@ -48,7 +49,7 @@ def pytest_addoption(parser):
         "--datapath",
         action="append",
         help="datapath for the network tests; may be repeated (default: $G5X_DATAPATHS,"
-        " separated by blanks, or copy and splice)",
+        " separated by blanks, or all)",
     )
 
 
@@ -78,7 +79,7 @@ def datapaths_of(metafunc):
 
 def datapaths(config):
     given = config.getoption("--datapath")
-    return given or os.environ.get("G5X_DATAPATHS", "copy splice").split()
+    return given or os.environ.get("G5X_DATAPATHS", "copy splice bypass").split()
 
 
 def build_dir(config):
@@ -86,7 +87,7 @@ def build_dir(config):
 
 
 def pytest_runtest_setup(item):
-    if TESTS / "net" in item.path.parents:
+    if {TESTS / "net", TESTS / "apps"} & set(item.path.parents):
         reason = why_no_namespaces()
         if reason:
             pytest.skip(reason)

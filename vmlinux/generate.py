@@ -27,7 +27,7 @@ from pathlib import Path
 TYPEDEFS = """
 __u8 __u16 __u32 __u64 __s8 __s16 __s32 __s64 u8 u16 u32 u64 s8 s16 s32 s64 bool
 __be16 __be32 __be64 __le16 __le32 __le64 __sum16 __wsum size_t __kernel_size_t
-__kernel_ulong_t
+__kernel_ulong_t atomic_t
 """.split()
 
 ENUMS = "bpf_map_type sk_action xdp_action bpf_ret_code".split()
@@ -52,7 +52,7 @@ KERNEL = {
     "ns_common": "inum",
     "net": "ns net_cookie",
     "net_device": "ifindex mtu",
-    "proto": "name",
+    "proto": "memory_pressure name",
     "atomic64_t": None,
     "possible_net_t": None,
     "sock_common": "skc_daddr skc_rcv_saddr skc_dport skc_num skc_family skc_state "
@@ -62,9 +62,10 @@ KERNEL = {
     "sock": "__sk_common sk_receive_queue sk_write_queue sk_rcvbuf sk_sndbuf "
     "sk_rcvlowat sk_err sk_err_soft sk_wmem_queued sk_forward_alloc sk_shutdown "
     "sk_type sk_protocol sk_mark sk_priority sk_pacing_rate sk_max_pacing_rate "
-    "sk_user_data",
+    "sk_user_data sk_userlocks",
     "inet_sock": "sk inet_saddr inet_sport",
-    "inet_connection_sock": "icsk_inet icsk_rto icsk_retransmits icsk_user_timeout",
+    "inet_connection_sock": "icsk_inet icsk_rto icsk_retransmits icsk_user_timeout "
+    "icsk_ulp_ops",
     "tcp_sock": "inet_conn copied_seq rcv_nxt rcv_wup rcv_wnd write_seq pushed_seq "
     "snd_nxt snd_una snd_wnd snd_cwnd snd_ssthresh mss_cache packets_out retrans_out "
     "lost_out srtt_us mdev_us total_retrans segs_in segs_out data_segs_in "

@@ -3,11 +3,12 @@
 
  - g5x: a daemon, not started yet. When the test is over it is stopped, and must have
    ended with status 0: a crash, a leak or a sanitizer's finding fails whatever test it
-   happened in. Its log is shown when the test failed. A daemon that was to splice and
-   did not has failed, too, unless the test said that it may.
+   happened in. Its log is shown when the test failed. A daemon that was to splice or
+   bypass and did not has failed, too, unless the test said that it may.
  - serve: starts servers; closed with the test, which fails if one of them did.
  - session: a client and a server socket with the daemon between them.
  - spliced: the same, but it is the kernel that is between them.
+ - bypassed: the same, but nobody is.
 """
 import contextlib
 import functools
@@ -18,8 +19,16 @@ import pytest
 from lib.daemon import FEW_SESSIONS, FORWARD, Daemon
 from lib.manage import ADMIN
 from lib.namespace import Namespace
-from lib.peers import Blackhole, Server, address_of, connect, listen, named
-from lib.pins import Pins
+from lib.peers import (
+    Blackhole,
+    Server,
+    address_of,
+    connect,
+    listen,
+    named,
+    read_exactly,
+)
+from lib.pins import BypassPins, Pins
 from lib.wait import wait_until
 
 LOG_LINES = 40
@@ -34,33 +43,33 @@ def namespace():
 @pytest.fixture
 def datapath(request, build):
     """The datapath that the rules of this run shall name."""
-    if request.param == "splice" and why_no_splice(build / "g5x"):
-        pytest.skip(why_no_splice(build / "g5x"))
+    if request.param != "copy" and why_not(request.param, build / "g5x"):
+        pytest.skip(why_not(request.param, build / "g5x"))
     return request.param
 
 
 @functools.cache
-def why_no_splice(binary):
-    """None when a daemon that is to splice says that it does; else what it says.
+def why_not(datapath, binary):
+    """None when a daemon that is to use it says that it does; else what it says.
 
     That bytes came late in its self-test may be due to other tests.
     """
     for _ in range(3):
-        reason = what_splice_says(binary)
+        reason = what_it_says(datapath, binary)
         if reason is None or "self-test failed" not in reason:
             break
     return reason
 
 
-def what_splice_says(binary):
+def what_it_says(datapath, binary):
     with Namespace(), tempfile.TemporaryDirectory() as folder:
-        daemon = Daemon(binary, folder, "splice")
+        daemon = Daemon(binary, folder, datapath)
         try:
             daemon.forward("127.0.0.1:1")
-            line = daemon.wait_for_log("splice (on|off): ")
+            line = daemon.wait_for_log(f"{datapath} (on|off): ")
         finally:
             end(daemon)
-    return None if "splice on: " in line else line.partition(" | ")[2]
+    return None if f"{datapath} on: " in line else line.partition(" | ")[2]
 
 
 @pytest.fixture
@@ -78,7 +87,7 @@ def daemons(namespace, build, datapath, tmp_path):
     statuses = [end(daemon) for daemon in made]
     assert statuses == [0 for _ in made], "g5x did not end well"
     for daemon in made:
-        assert daemon.may_copy or not daemon.log_lines("splice off: ")
+        assert daemon.may_copy or not daemon.log_lines(f"{datapath} off: ")
 
 
 @pytest.fixture
@@ -186,3 +195,39 @@ def spliced(g5x, pins):
             return client, server
 
         yield open_spliced
+
+
+@pytest.fixture
+def bypass_pins(g5x):
+    """As pins, of what goes past the daemon."""
+    return BypassPins(g5x.bpffs)
+
+
+@pytest.fixture
+def bypassed(g5x, bypass_pins):
+    """bypassed() -> client and server sockets; what they send goes past the daemon.
+
+    As spliced(), for the datapath bypass. One byte went each way already: a session is
+    bypassed when something happens in it, at the latest.
+    """
+    with contextlib.ExitStack() as sockets:
+        listeners = []
+
+        def open_bypassed(receive_buffer=None, options=(), **rule):
+            if not listeners:
+                listener = listen(receive_buffer=receive_buffer)
+                listeners.append(sockets.enter_context(listener))
+                rules = g5x.rule("admin", "G", ADMIN)
+                rules += g5x.rule("web", "RR", FORWARD, address_of(listener), **rule)
+                g5x.start(rules, *FEW_SESSIONS, *options)
+            client = connect(FORWARD, receive_buffer=receive_buffer)
+            sockets.enter_context(client)
+            server = sockets.enter_context(listeners[0].accept()[0])
+            client.sendall(b"?")
+            assert read_exactly(server, 1) == b"?"
+            server.sendall(b"!")
+            assert read_exactly(client, 1) == b"!"
+            wait_until(lambda: bypass_pins.has(client), "the session is bypassed")
+            return client, server
+
+        yield open_bypassed

@@ -75,7 +75,7 @@ static bool list_forwards(void *ctx, FILE *out, struct listing *at)
 	return at->n_lines < N_FORWARDS;
 }
 
-static const char *get_splice_text(void *ctx)
+static const char *get_no_text(void *ctx)
 {
 	(void)ctx;
 
@@ -88,7 +88,8 @@ static const struct commands_ops ops = {
 	.dump = dump,
 	.clean = clean,
 	.list_forwards = list_forwards,
-	.get_splice_text = get_splice_text,
+	.get_splice_text = get_no_text,
+	.get_bypass_text = get_no_text,
 };
 
 static struct fake_resolver fake;

@@ -57,6 +57,9 @@ static enum command_result show_version(struct invocation *i)
 	text = i->commands->ops->get_splice_text(i->commands->ctx);
 	if (text[0] != '\0')
 		fprintf(i->out, " splice=\"%s\"", text);
+	text = i->commands->ops->get_bypass_text(i->commands->ctx);
+	if (text[0] != '\0')
+		fprintf(i->out, " bypass=\"%s\"", text);
 	fputs(LINE_END, i->out);
 	return COMMAND_DONE;
 }

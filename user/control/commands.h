@@ -50,8 +50,9 @@ struct commands_ops {
 	/* Prints some lines. Return: are there more? */
 	bool (*list_forwards)(void *ctx, FILE *out, struct listing *at);
 
-	/* Is splicing on, and why; "" when no rule has asked for it. */
+	/* Is splicing or bypassing on, and why; "" when no rule has asked for it. */
 	const char *(*get_splice_text)(void *ctx);
+	const char *(*get_bypass_text)(void *ctx);
 };
 
 struct commands {

@@ -93,6 +93,13 @@ static const char *get_splice_text(void *ctx)
 	return c->datapaths.splice_text;
 }
 
+static const char *get_bypass_text(void *ctx)
+{
+	const struct control *c = ctx;
+
+	return c->datapaths.bypass_text;
+}
+
 static const struct commands_ops commands_ops = {
 	.get_config = get_config,
 	.apply = apply,
@@ -100,6 +107,7 @@ static const struct commands_ops commands_ops = {
 	.clean = clean,
 	.list_forwards = list_forwards,
 	.get_splice_text = get_splice_text,
+	.get_bypass_text = get_bypass_text,
 };
 
 /* On a worker's thread. */

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+struct bypass;
 struct config;
 struct forward;
 struct settings;
@@ -15,8 +16,10 @@ struct splice;
 /* Zeroed: nothing was asked for. */
 struct datapaths {
 	struct splice *splice; /* owned; NULL: off */
-	bool was_splice_tried;
+	struct bypass *bypass; /* owned; NULL: off */
+	bool was_splice_tried, was_bypass_tried;
 	char splice_text[DATAPATHS_TEXT_LEN]; /* on or off, and why; for people */
+	char bypass_text[DATAPATHS_TEXT_LEN];
 };
 
 /**

@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "forward/bypassed.h"
 #include "forward/connect.h"
 #include "forward/limits.h"
 #include "forward/relay.h"
@@ -111,7 +112,8 @@ static void init_session(struct worker *w, struct session *s, const struct port 
 	s->client_addr = *addr;
 	s->listener_addr = port->listener->addr;
 	s->datapath = relay_choose(w, rule->datapath);
-	s->may_promote = rule->datapath == DATAPATH_AUTO && w->splice;
+	s->may_promote = w->splice && (rule->datapath == DATAPATH_AUTO ||
+	                               rule->datapath == DATAPATH_BYPASS);
 	s->timeout_s = rule->timeout_s;
 	s->fin_timeout_s = rule->fin_timeout_s;
 	s->splice_limit = rule->splice_limit;
@@ -120,6 +122,9 @@ static void init_session(struct worker *w, struct session *s, const struct port 
 	s->accepted_us = clock_us();
 	s->last_active_ms = w->now_ms;
 	s->end[CLIENT].is_writable = true;
+	if (rule->datapath == DATAPATH_BYPASS ||
+	    (rule->datapath == DATAPATH_AUTO && w->snapshot->config->may_bypass))
+		bypassed_want(w, s);
 	/* Last: who lists sessions passes over those that have no rule yet. */
 	__atomic_store_n(&s->rule, rule->state->state.index, __ATOMIC_RELEASE);
 	__atomic_add_fetch(&rule->state->n_sessions, 1, __ATOMIC_RELAXED);

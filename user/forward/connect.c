@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "forward/accept.h"
+#include "forward/bypassed.h"
 #include "forward/relay.h"
 #include "forward/session_close.h"
 #include "forward/worker.h"
@@ -119,6 +120,7 @@ static int open_server(struct worker *w, struct session *s)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+	bypassed_expect(w, s, fd);
 	if (connect(fd, &addr->sa, addr_len(addr)) < 0 && errno != EINPROGRESS)
 		return -errno;
 	/* After connect(2): epoll would report a socket that is not connecting yet as
@@ -281,6 +283,7 @@ static void on_connected(struct worker *w, struct session *s)
 	session_set_state(w->table, worker_number(w, s), SESSION_RELAYING);
 	log_forward(s);
 	worker_set_idle_timer(w, s);
+	bypassed_try(w, s);
 	relay_of(s)->start(w, s);
 }
 

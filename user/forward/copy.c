@@ -13,6 +13,7 @@
 
 #include <assert.h>
 
+#include "forward/bypassed.h"
 #include "forward/pump.h"
 #include "forward/session_close.h"
 #include "forward/worker.h"
@@ -57,6 +58,10 @@ static bool work(struct worker *w, struct session *s, int from)
 		session_close(w, s, CLOSE_NO_RESOURCES);
 		return false;
 	case PUMP_DRAIN:
+		if (s->end[from].has_error)
+			return bury(w, s, from);
+		bypassed_hold(w, s, from);
+		return true;
 	case PUMP_BEHIND:
 	case PUMP_FAULT:
 		assert(!"of spliced sources only");
@@ -85,6 +90,7 @@ static bool move(struct worker *w, struct session *s, int side)
 
 static bool copy_on_event(struct worker *w, struct session *s, int side)
 {
+	bypassed_try(w, s);
 	return move(w, s, side) &&
 	       (!s->may_promote || s->n_turns < RELAY_PROMOTE_TURNS ||
 	        relay_promote(w, s));

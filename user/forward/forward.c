@@ -22,6 +22,7 @@
 #include "forward/session_close.h"
 #include "forward/spliced.h"
 #include "forward/worker.h"
+#include "kernel/bypass.h"
 #include "kernel/splice.h"
 #include "rules/config.h"
 #include "rules/match.h"
@@ -452,14 +453,28 @@ int forward_set_splice(struct forward *f, struct splice *sp)
 	return a.r;
 }
 
+static void attach_bypass(struct worker *w, void *arg)
+{
+	w->bypass = arg;
+}
+
+void forward_set_bypass(struct forward *f, struct bypass *bp)
+{
+	f->bypass = bp;
+	worker_call(f, attach_bypass, bp);
+}
+
 uint64_t forward_bytes(const struct forward *f, uint32_t number,
                        const struct session *copy, int from)
 {
 	uint64_t n = copy->flow[from].n_bytes;
 
-	if (!copy->end[CLIENT].is_spliced && !copy->end[SERVER].is_spliced)
+	if (copy->datapath == DATAPATH_BYPASS)
+		n += bypass_n_direct(f->bypass, number, from);
+	else if (copy->end[CLIENT].is_spliced || copy->end[SERVER].is_spliced)
+		n += splice_n_redirected(f->splice, number, from);
+	else
 		return n;
-	n += splice_n_redirected(f->splice, number, from);
 	/* Ended meanwhile: then that was another's, or nobody's. */
 	if (__atomic_load_n(&f->table.sessions[number].generation, __ATOMIC_ACQUIRE) !=
 	    copy->generation)

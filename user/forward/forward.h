@@ -20,6 +20,7 @@
 #include "forward/session.h"
 
 struct config;
+struct bypass;
 struct splice;
 struct forward;
 struct worker;
@@ -60,6 +61,9 @@ void forward_free(struct forward *f);
  * Return: 0 or -errno.
  */
 int forward_set_splice(struct forward *f, struct splice *sp);
+
+/** forward_set_bypass() - let sessions be bypassed; @bp: borrowed until forward_free() */
+void forward_set_bypass(struct forward *f, struct bypass *bp);
 
 /**
  * forward_publish() - go over to another configuration

@@ -24,16 +24,21 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "forward/bypassed.h"
 #include "forward/session.h"
 #include "forward/worker.h"
+#include "kernel/bypass.h"
 #include "kernel/splice.h"
 #include "rules/balance.h"
+#include "rules/config.h"
 #include "rules/state.h"
 
 /* Bytes for one direction before others get their turn. */
@@ -45,6 +50,9 @@ static void note_bytes(struct worker *w, struct session *s, int from, size_t n)
 	log_debug("transfer #%d# [%zu]bytes to #%d#", s->end[from].fd, n,
 	          s->end[!from].fd);
 	s->flow[from].n_bytes += n;
+	if (s->datapath == DATAPATH_BYPASS) /* B5 of kernel/bypass.h */
+		bypass_relayed(w->bypass, worker_number(w, s), from,
+		               s->flow[from].n_bytes);
 	s->last_active_ms = w->now_ms;
 	if (s->may_promote && from != s->last_from) {
 		s->last_from = (uint8_t)from;
@@ -58,7 +66,7 @@ static void note_bytes(struct worker *w, struct session *s, int from, size_t n)
  * where it sees both. */
 static void measure_response(struct session *s, int from)
 {
-	if (!s->measures_response ||
+	if (!s->measures_response || s->datapath == DATAPATH_BYPASS ||
 	    (s->end[CLIENT].is_spliced && s->end[SERVER].is_spliced))
 		return;
 	if (from == CLIENT) {
@@ -74,11 +82,12 @@ static void measure_response(struct session *s, int from)
 /*
  * Passed bytes are charged to their socket without being reserved. When TCP is short of
  * memory a send to such a socket fails with EFAULT (6.18, tcp_wmem_schedule() takes the
- * negative reserve for a size). Later it will do.
+ * negative reserve for a size); one into the queue of a bypassed reader, with ENOMEM.
+ * Later it will do.
  */
-static bool is_for_later(const struct session_end *end, int error)
+static bool is_for_later(const struct session *s, int to, int error)
 {
-	return end->is_spliced &&
+	return (s->end[to].is_spliced || s->datapath == DATAPATH_BYPASS) &&
 	       (error == EFAULT || error == ENOBUFS || error == ENOMEM);
 }
 
@@ -87,16 +96,20 @@ static bool is_for_later(const struct session_end *end, int error)
  *
  * Return: how many were sent; -EAGAIN for "look again", another -errno for a dead end.
  */
-static ssize_t send_some(struct session *s, int to, const char *data, size_t len,
-                         int flags)
+static ssize_t send_some(struct worker *w, struct session *s, int to,
+                         const struct iovec *data, int flags)
 {
+	size_t len = data->iov_len;
 	ssize_t n;
 
 	if (!s->end[to].is_writable)
 		return 0;
-	n = TEMP_FAILURE_RETRY(
-	        send(s->end[to].fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT | flags));
-	if (n < 0 && is_for_later(&s->end[to], errno))
+	if (s->datapath == DATAPATH_BYPASS &&
+	    !bypass_may_send(w->bypass, worker_number(w, s), !to, (uint32_t)len))
+		return -EAGAIN;
+	n = TEMP_FAILURE_RETRY(send(s->end[to].fd, data->iov_base, len,
+	                            MSG_NOSIGNAL | MSG_DONTWAIT | flags));
+	if (n < 0 && is_for_later(s, to, errno))
 		return -EAGAIN;
 	if (n < 0 && errno != EAGAIN) {
 		log_debug("send to #%d# failed: %s", s->end[to].fd,
@@ -106,7 +119,8 @@ static ssize_t send_some(struct session *s, int to, const char *data, size_t len
 		s->end[to].is_cut = errno != EPIPE;
 		return -errno;
 	}
-	if (n < 0 || (size_t)n < len)
+	/* A bypassed reader's queue may have taken some: epoll tells of no room there. */
+	if (n < 0 || ((size_t)n < len && s->datapath != DATAPATH_BYPASS))
 		s->end[to].is_writable = false;
 	return n < 0 ? 0 : n;
 }
@@ -171,16 +185,18 @@ static enum pump_result read_end(struct worker *w, struct session *s, int from)
 static enum pump_result flush(struct worker *w, struct session *s, int from)
 {
 	struct session_flow *f = &s->flow[from];
+	struct iovec rest = { .iov_len = f->len };
 	ssize_t n;
 
 	if (!may_write(w, s, from))
 		return PUMP_DRAIN;
-	n = send_some(s, !from, pool_buffer(&w->pool, f->buffer) + f->offset, f->len,
-	              0);
+	rest.iov_base = pool_buffer(&w->pool, f->buffer) + f->offset;
+	n = send_some(w, s, !from, &rest, 0);
 	if (n < 0)
 		return n == -EAGAIN ? PUMP_DRAIN : PUMP_DEST_DEAD;
 	if (n == 0)
 		return PUMP_WAIT;
+	bypassed_release(s, from);
 	note_bytes(w, s, from, (size_t)n);
 	note_relayed(w, s, from, (size_t)n);
 	if (from == CLIENT)
@@ -188,7 +204,7 @@ static enum pump_result flush(struct worker *w, struct session *s, int from)
 	f->offset += (uint32_t)n;
 	f->len -= (uint32_t)n;
 	if (f->len > 0)
-		return PUMP_WAIT;
+		return s->datapath == DATAPATH_BYPASS ? PUMP_MORE : PUMP_WAIT;
 	pool_return(&w->pool, f->buffer);
 	f->buffer = 0;
 	return PUMP_MORE;
@@ -225,10 +241,15 @@ static bool has_whole_stream(const struct session_end *src)
 static enum pump_result send_scratch(struct worker *w, struct session *s, int from,
                                      size_t n)
 {
+	const struct iovec data = {
+		.iov_base = pool_buffer(&w->pool, w->scratch),
+		.iov_len = n,
+	};
 	ssize_t n_sent = -EAGAIN;
+	enum pump_result r;
 
 	if (may_write(w, s, from))
-		n_sent = send_some(s, !from, pool_buffer(&w->pool, w->scratch), n,
+		n_sent = send_some(w, s, !from, &data,
 		                   s->flow[from].has_eof ? MSG_MORE : 0);
 	if (n_sent == -EAGAIN)
 		return keep_rest(w, s, from, 0, n) == PUMP_WAIT ? PUMP_DRAIN
@@ -239,9 +260,10 @@ static enum pump_result send_scratch(struct worker *w, struct session *s, int fr
 	note_relayed(w, s, from, (size_t)n_sent);
 	if (from == CLIENT)
 		measure_response(s, from);
-	if ((size_t)n_sent < n)
-		return keep_rest(w, s, from, (size_t)n_sent, n);
-	return PUMP_MORE;
+	if ((size_t)n_sent == n)
+		return PUMP_MORE;
+	r = keep_rest(w, s, from, (size_t)n_sent, n);
+	return r == PUMP_WAIT && s->datapath == DATAPATH_BYPASS ? PUMP_MORE : r;
 }
 
 /* Read once and send. *@share goes down by what was read. */
@@ -286,6 +308,9 @@ static enum pump_result end_direction(struct worker *w, struct session *s, int f
 	assert(f->has_eof && f->len == 0); /* I2 */
 	if (!may_write(w, s, from))
 		return PUMP_DRAIN;
+	if (s->datapath == DATAPATH_BYPASS &&
+	    bypass_was_cut(w->bypass, worker_number(w, s), !from))
+		return PUMP_SOURCE_DEAD;
 	/* When the other direction is over too, the close that follows says it. */
 	if (!s->flow[!from].has_ended && shutdown(s->end[!from].fd, SHUT_WR) < 0 &&
 	    errno != ENOTCONN)
@@ -293,6 +318,20 @@ static enum pump_result end_direction(struct worker *w, struct session *s, int f
 	f->has_ended = true;
 	s->last_active_ms = w->now_ms;
 	return PUMP_ENDED;
+}
+
+/*
+ * An application that is bypassed has a small send buffer (bpf/meet.bpf.c), and writes on
+ * when TCP acknowledges what is in it. That is the moment to get off the long way: so let
+ * it be when all was relayed. Even values acknowledge at once what is due, and let what
+ * follows wait (6.18, tcp_sock_set_quickack()), 40 ms at the most.
+ */
+static void acknowledge(const struct session_end *src)
+{
+	const int now_and_late = 2;
+
+	setsockopt(src->fd, IPPROTO_TCP, TCP_QUICKACK, &now_and_late,
+	           sizeof(now_and_late));
 }
 
 enum pump_result pump(struct worker *w, struct session *s, int from)
@@ -315,5 +354,7 @@ enum pump_result pump(struct worker *w, struct session *s, int from)
 		else
 			r = read_and_send(w, s, from, &share);
 	}
+	if (s->datapath == DATAPATH_BYPASS && share < SHARE && f->len == 0)
+		acknowledge(&s->end[from]);
 	return r;
 }

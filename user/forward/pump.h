@@ -14,7 +14,7 @@ struct worker;
 enum pump_result {
 	PUMP_WAIT,        /* until epoll reports */
 	PUMP_MORE,        /* there is more to do: make it ready */
-	PUMP_DRAIN,       /* spliced: until we may write; look again */
+	PUMP_DRAIN,       /* spliced or bypassed: until we may write; look again */
 	PUMP_BEHIND,      /* spliced: until passed bytes can be read; look again */
 	PUMP_ENDED,       /* this direction is over */
 	PUMP_SOURCE_DEAD, /* read failed: reset */

@@ -146,6 +146,7 @@ struct session {
 	uint32_t tried; /* worker's number of the list of tried servers; 0: none */
 	uint32_t splice_limit;  /* bytes; the rule's at accept */
 	bool measures_response; /* RT */
+	uint8_t bypass_tries;   /* to find both applications on this host */
 	struct addr client_addr, listener_addr, server_addr;
 	uint64_t accepted_us, connected_us, first_byte_us; /* clock_us(); 0: not yet */
 	struct session_drain drain;

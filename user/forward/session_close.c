@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "forward/accept.h"
+#include "forward/bypassed.h"
 #include "forward/connect.h"
 #include "forward/journal.h"
 #include "forward/limits.h"
@@ -71,6 +72,7 @@ void session_close(struct worker *w, struct session *s, enum close_reason reason
 	session_set_state(w->table, number, SESSION_CLOSED);
 	__atomic_add_fetch(&w->n_closed[reason], 1, __ATOMIC_RELAXED);
 	spliced_leave(w, s);
+	bypassed_leave(w, s);
 	journal_session(s, reason);
 
 	close_end(&s->end[CLIENT], reason);

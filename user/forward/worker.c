@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "forward/accept.h"
+#include "forward/bypassed.h"
 #include "forward/connect.h"
 #include "forward/relay.h"
 #include "forward/session_close.h"
@@ -51,7 +52,7 @@ const struct rule *worker_rule(const struct worker *w, uint32_t state)
 
 /* ---- timers ---------------------------------------------------------------- */
 
-/* Spliced sessions of a rule in mode RT: how often response times are fetched. */
+/* Spliced and bypassed sessions of a rule in mode RT: how often response times are fetched. */
 #define RESPONSE_LOOK_MS 1000
 
 /* How long @s may be silent, and what it is then; 0: for ever. */
@@ -81,7 +82,8 @@ void worker_set_idle_timer(struct worker *w, struct session *s)
 	                  : w->now_ms < half_ms ? half_ms
 	                                        : s->last_active_ms + ms;
 
-	if (s->measures_response && s->datapath == DATAPATH_SPLICE &&
+	if (s->measures_response &&
+	    (s->datapath == DATAPATH_SPLICE || s->datapath == DATAPATH_BYPASS) &&
 	    due_ms > w->now_ms + RESPONSE_LOOK_MS)
 		due_ms = w->now_ms + RESPONSE_LOOK_MS;
 	if (due_ms == UINT64_MAX)
@@ -100,7 +102,7 @@ static bool is_draining(struct worker *w, struct session *s)
 		int n = 0;
 
 		ioctl(s->end[i].fd, SIOCOUTQ, &n);
-		n_unsent += (uint32_t)n;
+		n_unsent += (uint32_t)n + bypassed_n_queued(w, s, i);
 		has_sent |= n_unsent < s->end[i].n_unsent;
 		s->end[i].n_unsent = n_unsent;
 	}
@@ -123,6 +125,7 @@ static void on_timer(void *ctx, uint32_t number)
 		return;
 	}
 	spliced_sync(w, s);
+	bypassed_sync(w, s);
 	if (is_draining(w, s))
 		s->last_active_ms = w->now_ms;
 	ms = silence_ms(s, &reason);
@@ -191,13 +194,15 @@ static void run_ready(struct worker *w)
 static int wait_ms(const struct worker *w)
 {
 	int ms = wheel_wait_ms(&w->wheel, w->now_ms);
-	int look_ms = spliced_wait_ms(w);
+	int look_ms = spliced_wait_ms(w), held_ms = bypassed_wait_ms(w);
 	int until_resume;
 
 	if (w->ready.first)
 		return 0;
 	if (look_ms >= 0 && (ms < 0 || look_ms < ms))
 		ms = look_ms;
+	if (held_ms >= 0 && (ms < 0 || held_ms < ms))
+		ms = held_ms;
 	if (!w->first_paused)
 		return ms;
 	until_resume = w->resume_ms > w->now_ms ? (int)(w->resume_ms - w->now_ms) : 0;
@@ -233,6 +238,7 @@ void worker_turn(struct worker *w)
 
 	run_ready(w);
 	spliced_look(w);
+	bypassed_look(w);
 	/* After a stop (SIGSTOP) much is overdue that events which still wait would
 	 * have moved on: they go first. Not for ever, though. */
 	if ((n == -EINTR || n == LOOP_BATCH) && w->n_timers_late++ < TIMERS_LATE_MAX)

@@ -25,6 +25,7 @@
 struct match;
 struct rule;
 struct limits;
+struct bypass;
 struct splice;
 
 /* What a session's socket is watched for, once and edge-triggered: see copy.c. */
@@ -86,10 +87,13 @@ struct worker {
 	uint64_t
 	        short_until_ms; /* a session got no descriptor: accept none till then */
 
+	struct bypass *bypass; /* borrowed; NULL: nothing is bypassed */
 	struct splice *splice; /* borrowed; NULL: nothing is spliced */
 	struct source ring;    /* its events for this worker */
 	struct ilist draining; /* sessions that wait for the kernel: see spliced.c */
 	uint64_t next_look_ms; /* at the first of them */
+	struct ilist held;     /* bypassed sessions that wait: see bypassed.h */
+	uint64_t next_held_ms; /* when the first of them may go on */
 
 	unsigned int n_timers_late;         /* turns in a row that put timers off */
 	uint64_t n_closed[CLOSE_N_REASONS]; /* atomic to read */
@@ -110,6 +114,7 @@ struct forward {
 	struct forward_options options;
 	struct session_table table;
 	struct limits *limits;
+	struct bypass *bypass; /* borrowed; NULL: none */
 	struct splice *splice; /* borrowed; NULL: none */
 	uint32_t fd_limit;     /* as it was at the start */
 	uint32_t fd_sessions;  /* atomic; as many as there are file descriptors for */

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * kernel_none.c - kernel.h and splice.h for a build without BPF: all bytes go through
+ * kernel_none.c - kernel.h, splice.h and bypass.h for a build without BPF: all bytes go through
  * the daemon.
  *
- * There is never a splice here, so what takes one is not called; it is there to be linked.
+ * There is never a splice or a bypass here, so what takes one is not called; it is there to be linked.
  */
 #include "kernel/kernel.h"
 
@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "kernel/bypass.h"
 #include "kernel/splice.h"
 
 int kernel_probe(char *reason, size_t len)
@@ -34,11 +35,26 @@ void splice_close(struct splice *sp)
 	assert(!sp);
 }
 
-#define NEVER_CALLED(type, name, ...)          \
-	type name(__VA_ARGS__)                 \
-	{                                      \
-		assert(!"there is no splice"); \
-		__builtin_unreachable();       \
+int bypass_start(const struct bypass_options *options, struct bypass **ret_bypass,
+                 char *reason, size_t len)
+{
+	(void)options;
+	(void)ret_bypass;
+
+	snprintf(reason, len, "built without BPF");
+	return -EOPNOTSUPP;
+}
+
+void bypass_close(struct bypass *bp)
+{
+	assert(!bp);
+}
+
+#define NEVER_CALLED(type, name, ...)         \
+	type name(__VA_ARGS__)                \
+	{                                     \
+		assert(!"built without BPF"); \
+		__builtin_unreachable();      \
 	}
 
 /* clang-format off */
@@ -71,3 +87,25 @@ NEVER_CALLED(int, splice_events_fd, const struct splice *sp, unsigned int worker
 NEVER_CALLED(bool, splice_has_lost_events, const struct splice *sp, unsigned int worker)
 NEVER_CALLED(bool, splice_read_events, struct splice *sp, unsigned int worker,
              splice_event_fn fn, void *ctx)
+
+NEVER_CALLED(int, bypass_pin, struct bypass *bp, const char *dir)
+NEVER_CALLED(void, bypass_forget_listeners, struct bypass *bp)
+NEVER_CALLED(int, bypass_add_listener, struct bypass *bp, const struct addr *addr)
+NEVER_CALLED(bool, bypass_is_local, const struct bypass *bp, int fd)
+NEVER_CALLED(int, bypass_expect, struct bypass *bp, int fd)
+NEVER_CALLED(int, bypass_pair, struct bypass *bp, const struct bypass_pair *pair)
+NEVER_CALLED(void, bypass_unpair, struct bypass *bp, uint32_t number)
+NEVER_CALLED(bool, bypass_may_send, const struct bypass *bp, uint32_t number, int from,
+             uint32_t n)
+NEVER_CALLED(uint32_t, bypass_n_queued, const struct bypass *bp, uint32_t number,
+             int from)
+NEVER_CALLED(bool, bypass_was_cut, const struct bypass *bp, uint32_t number, int from)
+NEVER_CALLED(void, bypass_relayed, struct bypass *bp, uint32_t number, int from,
+             uint64_t n)
+NEVER_CALLED(uint64_t, bypass_n_direct, const struct bypass *bp, uint32_t number,
+             int from)
+NEVER_CALLED(uint64_t, bypass_last_ms, const struct bypass *bp, uint32_t number,
+             int from)
+NEVER_CALLED(uint64_t, bypass_first_us, const struct bypass *bp, uint32_t number,
+             int from)
+NEVER_CALLED(int64_t, bypass_take_response_us, struct bypass *bp, uint32_t number)

@@ -19,7 +19,9 @@
 
 #define WORKERS_MAX 1024
 
-static const char *const datapath_words[] = { "auto", "copy", "splice", NULL };
+static const char *const datapath_words[] = { "auto", "copy", "splice", "bypass",
+	                                      NULL };
+static const char *const switch_words[] = { "off", "on", NULL };
 static const char *const log_format_words[] = { "text", "json", NULL };
 static const char *const log_words[] = { "stderr", "syslog", "none", NULL };
 
@@ -45,6 +47,8 @@ static const struct attribute attributes[] = {
 	  .words = log_format_words, FLAG(has_log_format) },
 	{ ATTRIBUTE(config, grace_s, "grace", ATTRIBUTE_GLOBAL, value_read_strict),
 	  .max = TIMEOUT_MAX_S, .unit = " seconds", FLAG(has_grace) },
+	{ ATTRIBUTE(config, may_bypass, "bypass", ATTRIBUTE_GLOBAL, value_read_choice),
+	  .words = switch_words, .flag_offset = VALUE_NO_FLAG },
 
 	{ ATTRIBUTE(rule, timeout_s, "timeout", ATTRIBUTE_RULE, value_read_lenient),
 	  .max = TIMEOUT_MAX_S, .unit = " seconds", .flag_offset = VALUE_NO_FLAG },

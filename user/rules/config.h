@@ -42,6 +42,7 @@ enum datapath {
 	DATAPATH_AUTO,   /* whatever is best here */
 	DATAPATH_COPY,   /* through the daemon */
 	DATAPATH_SPLICE, /* inside the kernel */
+	DATAPATH_BYPASS, /* from application to application, on one host */
 
 	DATAPATH_N
 };
@@ -123,7 +124,8 @@ struct config {
 	unsigned int workers;        /* 0: one per core */
 	char *log_target;            /* NULL: stderr */
 	enum log_format log_format;
-	unsigned int grace_s; /* default CONFIG_GRACE_S */
+	unsigned int grace_s;    /* default CONFIG_GRACE_S */
+	unsigned int may_bypass; /* of datapath auto: 1 or 0 */
 	/* which of the above the file names, so that a dump says no more than it */
 	bool has_workers, has_log, has_log_format, has_grace;
 };

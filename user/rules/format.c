@@ -123,6 +123,8 @@ static void put_global_block(FILE *out, const struct config *c)
 		         c->log_format == LOG_FORMAT_JSON ? "json" : "text");
 	if (c->has_grace)
 		put_number(&b, "grace", c->grace_s);
+	if (c->may_bypass)
+		put_text(&b, "bypass", "on");
 	put_block_end(&b);
 	if (b.is_open)
 		fputs(LINE_END, out);

@@ -5,6 +5,7 @@ import fcntl
 import os
 import socket
 import struct
+import subprocess
 from pathlib import Path
 
 CLONE_NEWNET = 0x40000000
@@ -38,6 +39,48 @@ class Namespace:
         """Of new sockets, each way. Memory for TCP is the whole machine's."""
         for name in ("tcp_rmem", "tcp_wmem"):
             Path(f"/proc/sys/net/ipv4/{name}").write_text(f"4096 16384 {n_bytes}")
+
+
+class Neighbour:
+    """Another namespace with a wire to this one: addresses HERE and THERE.
+
+    A socket stays where it was made, whoever uses it.
+    """
+
+    HERE, THERE = "10.9.0.1", "10.9.0.2"
+    HERE6, THERE6 = "fd00:9::1", "fd00:9::2"
+
+    def __enter__(self):
+        with Namespace():
+            self.file = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        place = f"/proc/{os.getpid()}/fd/{self.file}"
+        ip("link", "add", "here", "type", "veth", "peer", "name", "there", "netns", place)
+        add_addresses("here", self.HERE, self.HERE6)
+        self.run(add_addresses, "there", self.THERE, self.THERE6)
+        return self
+
+    def __exit__(self, *_):
+        os.close(self.file)
+
+    def run(self, function, *arguments, **options):
+        """function(...), there."""
+        before = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        check(libc.setns(self.file, CLONE_NEWNET))
+        try:
+            return function(*arguments, **options)
+        finally:
+            check(libc.setns(before, CLONE_NEWNET))
+            os.close(before)
+
+
+def add_addresses(device, ip4, ip6):
+    ip("address", "add", f"{ip4}/24", "dev", device)
+    ip("address", "add", f"{ip6}/64", "dev", device, "nodad")
+    ip("link", "set", device, "up")
+
+
+def ip(*words):
+    subprocess.run(["ip", *words], check=True)
 
 
 def check(result):

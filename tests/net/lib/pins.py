@@ -44,10 +44,38 @@ class Pins:
     def totals(self):
         return self.dump("totals")[0]["value"]
 
+    def n_applications(self):
+        """Sockets that were noted. The kernel keeps no names for a map of sockets."""
+        return len(bpftool("map", "dump", "pinned", self.folder / "applications"))
+
     def is_any_left(self):
         """Of any session anything: for when all have ended."""
         rows = [row["value"] for row in self.dump("sessions")]
         return any(has_value(row) for row in rows) or bool(self.dump("slots"))
+
+
+class BypassPins(Pins):
+    """Of the sessions that go past their daemon."""
+
+    def __init__(self, folder):
+        super().__init__(folder / "bypass")
+
+    def sessions(self):
+        """{number: fields} of those that are bypassed."""
+        rows = {row["key"]: row["value"] for row in self.dump("sessions")}
+        return {n: s for n, s in rows.items() if s["flow"][0]["our_cookie"]}
+
+    def has(self, client):
+        """Is the session of this client's socket bypassed?"""
+        address = address_of(client)
+        return any(s["client"] == address for s in self.sessions().values())
+
+    def n_direct(self, client):
+        """Bytes that its daemon never saw: from the client, from the server."""
+        return [flow["direct"] for flow in self.session(client)["flow"]]
+
+    def is_any_left(self):
+        return bool(self.sessions()) or bool(self.dump("ways"))
 
 
 def has_value(field):

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* bypass_room.bpf.h - does a message fit in the queue of its reader? B2 of bypass.bpf.c. */
+#ifndef G5X_BYPASS_ROOM_BPF_H
+#define G5X_BYPASS_ROOM_BPF_H
+
+#include "bypass_maps.bpf.h"
+
+/* struct sk_msg, rounded up: what a message costs beside its bytes. */
+#define MESSAGE_COST 1024
+
+/* So much memory has a socket also when there is little (tcp_rmem[0]). */
+#define SURE 4096
+
+/* Of a message, and where it is to go. */
+struct message {
+	struct tcp_sock *sender;
+	struct tcp_sock *reader; /* an address: to be read with BPF_CORE_READ() */
+	struct g5x_bypass_flow *flow;
+	__u64 sender_cookie, reader_cookie;
+	bool is_ours;
+};
+
+static __always_inline bool is_memory_short(struct tcp_sock *to)
+{
+	unsigned long *pressure = BPF_CORE_READ(
+	        to, inet_conn.icsk_inet.sk.__sk_common.skc_prot, memory_pressure);
+	unsigned long is_short = 0;
+
+	bpf_probe_read_kernel(&is_short, sizeof(is_short), pressure);
+	return is_short;
+}
+
+/* B2. */
+static __always_inline bool has_room(const struct message *m, __u32 limit, __u32 n)
+{
+	struct g5x_bypass_flow *flow = m->flow;
+	struct tcp_sock *reader = m->reader;
+	__u32 bytes = (__u32)(flow->direct + flow->injected);
+	__u32 queued = n_charged(reader);
+
+	/* What was put in before the mark was read when fewer bytes are queued than came
+	 * after it. */
+	if ((__s32)(bytes - queued - flow->mark) >= 0) {
+		flow->n_before = flow->n_after;
+		flow->n_after = 0;
+		flow->mark = bytes;
+	}
+	if (queued + n > SURE && is_memory_short(reader))
+		return m->is_ours && queued == 0;
+	return queued == 0 ||
+	       queued + n + (flow->n_before + flow->n_after + 1) * MESSAGE_COST <=
+	               limit;
+}
+
+#endif /* G5X_BYPASS_ROOM_BPF_H */

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * bypassed.h - sessions whose applications are both on this host: see kernel/bypass.h.
+ *
+ * For the daemon such a session is a copied one (copy.c moves what goes the long way)
+ * with a second set of counters.
+ */
+#ifndef G5X_FORWARD_BYPASSED_H
+#define G5X_FORWARD_BYPASSED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct session;
+struct worker;
+
+/** bypassed_want() - a client came whose rule wants a bypass; is it on this host? */
+void bypassed_want(struct worker *w, struct session *s);
+
+/** bypassed_expect() - @fd is about to connect to the session's server */
+void bypassed_expect(struct worker *w, const struct session *s, int fd);
+
+/**
+ * bypassed_try() - open the short way, if it is time and both ends are known
+ *
+ * When the sessions begins, and then at its first events: a server's end is known when
+ * the last segment of the handshake has got there.
+ */
+void bypassed_try(struct worker *w, struct session *s);
+
+/**
+ * bypassed_hold() - the reader's queue is full: try the direction @from again later
+ *
+ * No event tells when a reader has read. A fast one has in the time of a few turns, so
+ * some are spent on looking; then it is 1 ms, 2, 4 and so on to 32.
+ */
+void bypassed_hold(struct worker *w, struct session *s, int from);
+
+/** bypassed_release() - it took some bytes */
+void bypassed_release(struct session *s, int from);
+
+/** bypassed_look() - let those go on whose time has come; as often as you like */
+void bypassed_look(struct worker *w);
+
+/** bypassed_wait_ms() - until that is so for the first of them; -1: there is none */
+int bypassed_wait_ms(const struct worker *w);
+
+/** bypassed_n_queued() - bytes that wait to be read by the application at end @to */
+uint32_t bypassed_n_queued(const struct worker *w, const struct session *s, int to);
+
+/** bypassed_sync() - take over into the record what the kernel knows */
+void bypassed_sync(struct worker *w, struct session *s);
+
+/** bypassed_leave() - before the sockets are closed; counts all bytes into the record */
+void bypassed_leave(struct worker *w, struct session *s);
+
+#endif /* G5X_FORWARD_BYPASSED_H */
