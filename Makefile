@@ -7,6 +7,7 @@
 #            OUT=DIR    build there                   CONF=F   rule file of `make run`
 #            PREFIX, DESTDIR  of `make install`       FUZZ_SECONDS=60  per fuzz target
 #            SOAK_SESSIONS=1000000  of `make soak`, which ends after SOAK_SECONDS=3600
+#            APPS="-k redis"  options of pytest for `make test-apps`
 #
 # Everything that is made goes to $(OUT). Sources are found by folder: a new file in
 # user/*/ or a new tests/unit/test_X.c needs no line here.
@@ -184,8 +185,12 @@ PACKAGES := gcc libc6-dev make clang llvm libclang-rt-14-dev clang-format \
 	    libcmocka-dev libmicrohttpd-dev python3 python3-pytest python3-pytest-xdist \
 	    python3-pytest-timeout iproute2 curl netcat-openbsd man-db
 
+# Real programs; pgbench is part of postgresql.
+APP_PACKAGES := redis-server redis-tools postgresql nginx wrk openssl openssh-server \
+		openssh-client iperf3 curl
+
 SUBMAKE := $(MAKE) --no-print-directory $(if $(filter 1,$(V)),,-s) -j$(JOBS)
-PYTEST  := /usr/bin/python3 -m pytest -n $(shell expr 2 '*' $(JOBS)) \
+PYTEST  := /usr/bin/python3 -m pytest -n $(shell expr 2 '*' $(JOBS)) --ignore tests/apps \
 	   $(if $(filter 1,$(BPF)),,--ignore tests/bpf)
 # Sanitizers of 2022 do not expect as much ASLR as some kernels do.
 PLAIN_LAYOUT = $(shell setarch -R true 2>/dev/null && echo setarch -R)
@@ -228,6 +233,14 @@ soak: setup ## a million short sessions on both datapaths, SOAK_SESSIONS of them
 	$(Q)/usr/bin/python3 tests/soak/run.py --build $(OUT) --sessions $(SOAK_SESSIONS) \
 	    --seconds $(SOAK_SECONDS)
 
+setup-apps: setup ## install the programs of `make test-apps`; starts none of them
+	$(Q).ci/setup-idle $(APP_PACKAGES)
+
+# One after the other: figures are taken.
+test-apps: setup-apps ## real programs (Redis, PostgreSQL, ...) on copy and bypass; a table
+	$(Q)$(SUBMAKE) $(OUT)/g5x
+	$(Q)/usr/bin/python3 -m pytest tests/apps --timeout 600 --build $(OUT) $(APPS)
+
 fuzzers: $(FUZZERS:%=$(OUT)/fuzz_%)
 
 $(OUT)/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(LIB)
@@ -256,7 +269,8 @@ help: ## show this list
 	@echo 'Variables (CC SAN V BPF OUT CONF PREFIX DESTDIR FUZZ_SECONDS): top of the Makefile'
 
 FORCE:
-.PHONY: all tests setup run test lint format fuzz soak fuzzers install uninstall clean help FORCE
+.PHONY: all tests setup run test lint format fuzz soak setup-apps test-apps fuzzers \
+	install uninstall clean help FORCE
 
 # ---- comparison with others ---------------------------------------------------------
 

@@ -11,7 +11,7 @@ BENCH_OBJ  := $(patsubst %.c,$(OUT)/%.o,$(wildcard bench/*.c))
 BENCH_LOAD := $(OUT)/bench/g5x-load
 
 setup-bench: setup ## install what `make bench` compares with, and gnuplot
-	$(Q)bench/setup $(BENCH_PACKAGES)
+	$(Q).ci/setup-idle $(BENCH_PACKAGES)
 
 bench: setup-bench ## compare with HAProxy and nginx: table, page and data (QUICK=1)
 	$(Q)$(SUBMAKE) $(OUT)/g5x $(BENCH_LOAD)
