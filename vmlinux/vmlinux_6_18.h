@@ -539,8 +539,8 @@ struct vlan_hdr {
 };
 
 struct iphdr {
-	__u8 ihl : 4;
-	__u8 version : 4;
+	__u8 ihl: 4;
+	__u8 version: 4;
 	__u8 tos;
 	__be16 tot_len;
 	__be16 id;
@@ -561,8 +561,8 @@ struct iphdr {
 };
 
 struct ipv6hdr {
-	__u8 priority : 4;
-	__u8 version : 4;
+	__u8 priority: 4;
+	__u8 version: 4;
 	__u8 flow_lbl[3];
 	__be16 payload_len;
 	__u8 nexthdr;
@@ -615,20 +615,20 @@ struct icmpv6_echo {
 };
 
 struct icmpv6_nd_advt {
-	__u32 reserved : 5;
-	__u32 override : 1;
-	__u32 solicited : 1;
-	__u32 router : 1;
-	__u32 reserved2 : 24;
+	__u32 reserved: 5;
+	__u32 override: 1;
+	__u32 solicited: 1;
+	__u32 router: 1;
+	__u32 reserved2: 24;
 };
 
 struct icmpv6_nd_ra {
 	__u8 hop_limit;
-	__u8 reserved : 3;
-	__u8 router_pref : 2;
-	__u8 home_agent : 1;
-	__u8 other : 1;
-	__u8 managed : 1;
+	__u8 reserved: 3;
+	__u8 router_pref: 2;
+	__u8 home_agent: 1;
+	__u8 other: 1;
+	__u8 managed: 1;
 	__be16 rt_lifetime;
 };
 
@@ -651,24 +651,25 @@ struct tcphdr {
 	__be16 dest;
 	__be32 seq;
 	__be32 ack_seq;
-	__u16 ae : 1;
-	__u16 res1 : 3;
-	__u16 doff : 4;
-	__u16 fin : 1;
-	__u16 syn : 1;
-	__u16 rst : 1;
-	__u16 psh : 1;
-	__u16 ack : 1;
-	__u16 urg : 1;
-	__u16 ece : 1;
-	__u16 cwr : 1;
+	__u16 ae: 1;
+	__u16 res1: 3;
+	__u16 doff: 4;
+	__u16 fin: 1;
+	__u16 syn: 1;
+	__u16 rst: 1;
+	__u16 psh: 1;
+	__u16 ack: 1;
+	__u16 urg: 1;
+	__u16 ece: 1;
+	__u16 cwr: 1;
 	__be16 window;
 	__sum16 check;
 	__be16 urg_ptr;
 };
 
 /* Layouts that are not: the members in use, found by name at load time. */
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+#pragma clang attribute push(__attribute__((preserve_access_index)), \
+			     apply_to = record)
 
 struct ns_common {
 	unsigned int inum;
