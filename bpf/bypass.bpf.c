@@ -42,18 +42,6 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-#define RCV_SHUTDOWN 1
-
-static __always_inline __u64 cookie_of(struct tcp_sock *tp)
-{
-	return BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.__sk_common.skc_cookie.counter);
-}
-
-static __always_inline bool has_ulp(const struct tcp_sock *tp)
-{
-	return BPF_CORE_READ(tp, inet_conn.icsk_ulp_ops);
-}
-
 /*
  * B4. A session can end and its entry become another's while we look: then the sender's
  * cookie is not there any more. (That takes so much longer than these loads that their
@@ -182,7 +170,8 @@ int g5x_ask(struct g5x_question *question)
 		return 1;
 	m.flow = &s->flow[question->from & 1];
 	m.reader = (struct tcp_sock *)m.flow->to.tcp_sock;
-	if (cookie_of(m.reader) != m.flow->to.cookie || has_ulp(m.reader))
+	if (cookie_of(m.reader) != m.flow->to.cookie || is_closing(m.reader) ||
+	    has_ulp(m.reader))
 		return 1;
 	question->n_queued = n_charged(m.reader);
 	return may_go(&m, s->limit, question->n_bytes);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* bypass_room.bpf.h - does a message fit in the queue of its reader? B2 of bypass.bpf.c. */
+/* bypass_room.bpf.h - what is to be known of a reader: has its queue room (B2)? */
 #ifndef G5X_BYPASS_ROOM_BPF_H
 #define G5X_BYPASS_ROOM_BPF_H
 
 #include "bypass_maps.bpf.h"
+
+#define RCV_SHUTDOWN 1
 
 /* struct sk_msg, rounded up: what a message costs beside its bytes. */
 #define MESSAGE_COST 1024
@@ -19,6 +21,26 @@ struct message {
 	__u64 sender_cookie, reader_cookie;
 	bool is_ours;
 };
+
+/* ---- of a reader, by its address alone ---- */
+
+static __always_inline __u64 cookie_of(struct tcp_sock *tp)
+{
+	return BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.__sk_common.skc_cookie.counter);
+}
+
+static __always_inline bool has_ulp(const struct tcp_sock *tp)
+{
+	return BPF_CORE_READ(tp, inet_conn.icsk_ulp_ops);
+}
+
+/* Closed, or not in the map of sockets any more. What was in its queue is charged to it for
+ * a while. (A FIN from us shuts it down as well, after the last that we send.) */
+static __always_inline bool is_closing(const struct tcp_sock *tp)
+{
+	return !BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_user_data) ||
+	       BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_shutdown) & RCV_SHUTDOWN;
+}
 
 static __always_inline bool is_memory_short(struct tcp_sock *to)
 {

@@ -54,7 +54,18 @@ class Neighbour:
         with Namespace():
             self.file = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         place = f"/proc/{os.getpid()}/fd/{self.file}"
-        ip("link", "add", "here", "type", "veth", "peer", "name", "there", "netns", place)
+        ip(
+            "link",
+            "add",
+            "here",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "there",
+            "netns",
+            place,
+        )
         add_addresses("here", self.HERE, self.HERE6)
         self.run(add_addresses, "there", self.THERE, self.THERE6)
         return self

@@ -44,10 +44,6 @@ class Pins:
     def totals(self):
         return self.dump("totals")[0]["value"]
 
-    def n_applications(self):
-        """Sockets that were noted. The kernel keeps no names for a map of sockets."""
-        return len(bpftool("map", "dump", "pinned", self.folder / "applications"))
-
     def is_any_left(self):
         """Of any session anything: for when all have ended."""
         rows = [row["value"] for row in self.dump("sessions")]
@@ -73,6 +69,10 @@ class BypassPins(Pins):
     def n_direct(self, client):
         """Bytes that its daemon never saw: from the client, from the server."""
         return [flow["direct"] for flow in self.session(client)["flow"]]
+
+    def n_applications(self):
+        """Sockets that talk to its daemon."""
+        return len(bpftool("map", "dump", "pinned", self.folder / "applications"))
 
     def is_any_left(self):
         return bool(self.sessions()) or bool(self.dump("ways"))
