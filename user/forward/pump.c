@@ -339,6 +339,7 @@ enum pump_result pump(struct worker *w, struct session *s, int from)
 	struct session_flow *f = &s->flow[from];
 	size_t share = SHARE;
 	enum pump_result r = PUMP_MORE;
+	bool was_waiting = f->len > 0;
 
 	if (f->has_ended)
 		return PUMP_ENDED;
@@ -354,7 +355,8 @@ enum pump_result pump(struct worker *w, struct session *s, int from)
 		else
 			r = read_and_send(w, s, from, &share);
 	}
-	if (s->datapath == DATAPATH_BYPASS && share < SHARE && f->len == 0)
+	if (s->datapath == DATAPATH_BYPASS && f->len == 0 &&
+	    (was_waiting || share < SHARE))
 		acknowledge(&s->end[from]);
 	return r;
 }
