@@ -170,10 +170,11 @@ int g5x_ask(struct g5x_question *question)
 		return 1;
 	m.flow = &s->flow[question->from & 1];
 	m.reader = (struct tcp_sock *)m.flow->to.tcp_sock;
-	if (cookie_of(m.reader) != m.flow->to.cookie || is_closing(m.reader) ||
-	    has_ulp(m.reader))
+	if (cookie_of(m.reader) != m.flow->to.cookie)
 		return 1;
 	question->n_queued = n_charged(m.reader);
+	if (is_closing(m.reader) || has_ulp(m.reader))
+		return 1;
 	return may_go(&m, s->limit, question->n_bytes);
 }
 

@@ -120,6 +120,7 @@ static const struct commands_ops ops = {
 	.clean = clean,
 	.list_forwards = list_forwards,
 	.get_splice_text = get_splice_text,
+	.get_bypass_text = get_splice_text,
 };
 
 static void start(struct program *p)
