@@ -228,7 +228,7 @@ fuzz: setup ## run each fuzz target for FUZZ_SECONDS, starting from its corpus
 	        -print_final_stats=1 -artifact_prefix=$(OUT)/fuzz/$$x- \
 	        $(OUT)/fuzz/corpus/$$x; done
 
-soak: setup ## a million short sessions on both datapaths, SOAK_SESSIONS of them; minutes
+soak: setup ## a million short sessions, copied and spliced; SOAK_SESSIONS of them; minutes
 	$(Q)$(SUBMAKE) $(OUT)/g5x $(OUT)/g5x-soak
 	$(Q)/usr/bin/python3 tests/soak/run.py --build $(OUT) --sessions $(SOAK_SESSIONS) \
 	    --seconds $(SOAK_SECONDS)

@@ -28,8 +28,6 @@
  *
  * A message goes one way as a whole: once a part of it was redirected the kernel redirects
  * the rest, whatever the program says then (6.18, sk_psock_msg_verdict() keeps sk_redir).
- *
- * All counts are sequence numbers, so they hold however the message was cut.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_core_read.h>
@@ -173,7 +171,8 @@ int g5x_ask(struct g5x_question *question)
 	if (cookie_of(m.reader) != m.flow->to.cookie)
 		return 1;
 	question->n_queued = n_charged(m.reader);
-	if (is_closing(m.reader) || has_ulp(m.reader))
+	/* Of no bytes: only the queue is asked for, and the application may be sending. */
+	if (question->n_bytes == 0 || is_closing(m.reader) || has_ulp(m.reader))
 		return 1;
 	return may_go(&m, s->limit, question->n_bytes);
 }

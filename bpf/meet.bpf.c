@@ -50,7 +50,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* Put the application's socket where its messages are looked at. */
 static __always_inline bool note(struct bpf_sock_ops *ctx, struct g5x_local *to,
-                                 __u32 sent_from, __u32 read_from)
+                                 __u32 sent_from)
 {
 	struct g5x_cookie key = { .cookie = bpf_get_socket_cookie(ctx) };
 	struct bpf_sock *sk = ctx->sk;
@@ -63,7 +63,6 @@ static __always_inline bool note(struct bpf_sock_ops *ctx, struct g5x_local *to,
 	                                       BPF_SOCK_OPS_STATE_CB_FLAG);
 	to->tcp_sock = (__u64)tp;
 	to->sent_from = sent_from;
-	to->read_from = read_from;
 	to->cookie = key.cookie; /* last: now it is known */
 	return true;
 }
@@ -84,7 +83,7 @@ static __always_inline void on_active(struct bpf_sock_ops *ctx,
 		own->state = G5X_OWN_CONNECTED;
 		meeting.is_to_server = true;
 	} else if (!is_listener(ctx, c) ||
-	           !note(ctx, &meeting.application, c->local_seq, c->remote_seq)) {
+	           !note(ctx, &meeting.application, c->local_seq)) {
 		return;
 	}
 	bpf_map_update_elem(&g5x_meetings, c, &meeting, BPF_ANY);
@@ -102,7 +101,7 @@ static __always_inline void on_passive(struct bpf_sock_ops *ctx,
 	if (meeting->is_to_server) {
 		/* A server that is a listener of ours is no application. */
 		if (!is_listener(ctx, c))
-			note(ctx, &meeting->application, c->remote_seq, c->local_seq);
+			note(ctx, &meeting->application, c->remote_seq);
 		return;
 	}
 	own = bpf_sk_storage_get(&g5x_own_sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);

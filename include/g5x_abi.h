@@ -145,7 +145,7 @@ struct g5x_local {
 	__u64 cookie;    /* SO_COOKIE; 0: none */
 	__u64 tcp_sock;  /* where it is in the kernel */
 	__u32 sent_from; /* sequence number of the first byte that it sends */
-	__u32 read_from; /* ... that it reads */
+	__u32 reserved;
 };
 _Static_assert(sizeof(struct g5x_local) == 24, "ABI: no padding");
 
@@ -189,7 +189,7 @@ _Static_assert(sizeof(struct g5x_way) == 12, "ABI: no padding");
 
 /* One direction. The daemon writes what is above the line, the programs the rest. */
 struct g5x_bypass_flow {
-	struct g5x_local from; /* cookie last: then the flow is valid */
+	struct g5x_local from; /* cookie 0: the flow is nobody's */
 	struct g5x_local to;
 	__u64 our_cookie; /* our socket that is connected to @to */
 	__u64 our_sock;   /* ... its tcp_sock */

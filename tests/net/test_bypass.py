@@ -318,6 +318,19 @@ def test_auto_bypasses_where_the_rules_say_so(g5x, serve, is_on):
     assert bool(g5x.log_lines("bypass on: ")) == is_on
 
 
+def test_configuration_that_is_rejected_leaves_the_bypass_as_it_was(g5x, serve):
+    """It would have been another listener's; another address of it is in use."""
+    server = serve(echo)
+    g5x.start(g5x.rule("web", "RR", FORWARD, server))
+    g5x.reload(
+        g5x.rule("web", "RR", SECOND, server)
+        + g5x.rule("taken", "RR", server.address, server)
+    )
+    g5x.wait_for_log("configuration rejected")
+    check_echo(FORWARD)
+    wait_for_session(g5x, "bypass")
+
+
 def test_rule_that_is_added_by_management_is_bypassed(g5x, serve):
     g5x.start(g5x.rule("admin", "G", ADMIN))
     assert not g5x.log_lines("bypass on: ")

@@ -33,6 +33,9 @@ int control_apply(struct control *c, struct config *config,
 		r = forward_publish(c->forward, config, &failed);
 	}
 	if (r < 0) {
+		if (c->config) /* what is in force stays, also for the kernel */
+			datapaths_prepare(&c->datapaths, c->settings, c->forward,
+			                  c->config);
 		if (failed.sa.sa_family != AF_UNSPEC)
 			snprintf(reason, COMMANDS_REASON_LEN, "cannot listen on %s: %s",
 			         addr_format(&failed, text), strerror(-r));

@@ -119,6 +119,13 @@ void bypassed_hold(struct worker *w, struct session *s, int from)
 	struct session_wait *wait = &s->drain.way[from];
 	uint32_t number = worker_number(w, s);
 
+	if (wait->n_queued != s->flow[from].n_bytes) {
+		/* It took some since. Who was slow may be so again: less of the processor
+		 * for it. */
+		wait->n_queued = s->flow[from].n_bytes;
+		wait->n_still = wait->wait_ms > 0 ? SPINS : 0;
+		wait->wait_ms = 0;
+	}
 	if (wait->n_still < SPINS) {
 		wait->n_still++;
 		worker_make_ready(w, number);
@@ -133,15 +140,6 @@ void bypassed_hold(struct worker *w, struct session *s, int from)
 		w->next_held_ms = s->drain.look_ms;
 	if (!ilist_is_linked(held_links(w), number))
 		ilist_append(&w->held, held_links(w), number);
-}
-
-void bypassed_release(struct session *s, int from)
-{
-	struct session_wait *wait = &s->drain.way[from];
-
-	/* Who was slow may be so again: less of the processor for it. */
-	wait->n_still = wait->wait_ms > 0 ? SPINS : 0;
-	wait->wait_ms = 0;
 }
 
 void bypassed_look(struct worker *w)

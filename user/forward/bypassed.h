@@ -23,7 +23,7 @@ void bypassed_expect(struct worker *w, const struct session *s, int fd);
 /**
  * bypassed_try() - open the short way, if it is time and both ends are known
  *
- * When the sessions begins, and then at its first events: a server's end is known when
+ * When the session begins, and then at its first events: a server's end is known when
  * the last segment of the handshake has got there.
  */
 void bypassed_try(struct worker *w, struct session *s);
@@ -35,9 +35,6 @@ void bypassed_try(struct worker *w, struct session *s);
  * some are spent on looking; then it is 1 ms, 2, 4 and so on to 32.
  */
 void bypassed_hold(struct worker *w, struct session *s, int from);
-
-/** bypassed_release() - it took some bytes */
-void bypassed_release(struct session *s, int from);
 
 /** bypassed_look() - let those go on whose time has come; as often as you like */
 void bypassed_look(struct worker *w);

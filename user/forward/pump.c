@@ -32,7 +32,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "forward/bypassed.h"
 #include "forward/session.h"
 #include "forward/worker.h"
 #include "kernel/bypass.h"
@@ -196,7 +195,6 @@ static enum pump_result flush(struct worker *w, struct session *s, int from)
 		return n == -EAGAIN ? PUMP_DRAIN : PUMP_DEST_DEAD;
 	if (n == 0)
 		return PUMP_WAIT;
-	bypassed_release(s, from);
 	note_bytes(w, s, from, (size_t)n);
 	note_relayed(w, s, from, (size_t)n);
 	if (from == CLIENT)

@@ -98,9 +98,9 @@ struct session_flow {
 	bool is_behind;   /* passed bytes cannot be read yet: behind what is queued */
 };
 
-/* One direction that waits for the kernel's queue to drain; see spliced.c. */
+/* One direction that waits for a queue in the kernel; see spliced.c and bypassed.c. */
 struct session_wait {
-	uint64_t n_queued;   /* what it waits for, at the last look */
+	uint64_t n_queued;   /* spliced: what it waits for; bypassed: bytes it took */
 	uint32_t counted_ms; /* the last look that counts; low bits of the time */
 	uint16_t wait_ms;    /* how long it waited for this look; 0: it does not */
 	uint8_t n_still;     /* looks in a row that saw the same */

@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "bypass.skel.h"
 #include "kernel/cgroup.h"
+#include "kernel/entry.h"
 #include "kernel/pins.h"
 
 /* Connections between their establishment and the daemon's question. */
@@ -25,9 +26,8 @@
 
 /* Only the daemon's. */
 struct own {
-	__u64 cookie[2][2]; /* of who sends what: [end][is ours] */
-	__u64 response_ns;  /* of the session's, what was taken */
-	__u32 n_responses;
+	__u64 cookie[2][2];               /* of who sends what: [end][is ours] */
+	struct entry_responses responses; /* taken */
 	bool is_paired;
 };
 
@@ -323,20 +323,12 @@ static int find_ends(const struct bypass *bp, const struct bypass_pair *pair,
 	return 0;
 }
 
-static void cut(char *to, size_t size, const char *from)
-{
-	size_t len = strnlen(from, size - 1);
-
-	memcpy(to, from, len);
-	memset(to + len, 0, size - len);
-}
-
 static void describe(struct g5x_bypass_session *s, const struct bypass_pair *pair)
 {
-	cut(s->rule, sizeof(s->rule), pair->rule);
-	cut(s->client, sizeof(s->client), pair->client);
-	cut(s->listener, sizeof(s->listener), pair->listener);
-	cut(s->server, sizeof(s->server), pair->server);
+	entry_set_text(s->rule, sizeof(s->rule), pair->rule);
+	entry_set_text(s->client, sizeof(s->client), pair->client);
+	entry_set_text(s->listener, sizeof(s->listener), pair->listener);
+	entry_set_text(s->server, sizeof(s->server), pair->server);
 	s->limit = pair->limit;
 	s->wants_responses = pair->wants_responses;
 }
@@ -353,10 +345,7 @@ static int begin_flow(struct bypass *bp, const struct bypass_pair *pair, int fro
 	flow->our_sock = our_sock;
 	flow->to = end[!from];
 	flow->relayed = pair->relayed[from];
-	flow->from.sent_from = end[from].sent_from;
-	flow->from.read_from = end[from].read_from;
-	flow->from.tcp_sock = end[from].tcp_sock;
-	__atomic_store_n(&flow->from.cookie, end[from].cookie, __ATOMIC_RELEASE);
+	flow->from = end[from];
 	return 0;
 }
 
@@ -503,16 +492,7 @@ uint64_t bypass_first_us(const struct bypass *bp, uint32_t number, int from)
 int64_t bypass_take_response_us(struct bypass *bp, uint32_t number)
 {
 	const struct g5x_bypass_session *s = &bp->sessions[number];
-	struct own *own = &bp->own[number];
-	/* The sum first: it is added to last, so it never has more than are counted. */
-	__u64 ns = __atomic_load_n(&s->response_ns, __ATOMIC_ACQUIRE);
-	__u32 n = __atomic_load_n(&s->n_responses, __ATOMIC_ACQUIRE);
-	int64_t mean_us = -1;
 
-	if (n != own->n_responses)
-		mean_us = (int64_t)((ns - own->response_ns) / (n - own->n_responses) /
-		                    1000);
-	own->n_responses = n;
-	own->response_ns = ns;
-	return mean_us;
+	return entry_take_response_us(&bp->own[number].responses, &s->response_ns,
+	                              &s->n_responses);
 }

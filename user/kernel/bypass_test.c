@@ -7,8 +7,8 @@
  * One thread plays all: both applications, and the daemon on the long way.
  *
  * A receive queue that is not charged for what is put into it (before 6.1.123 and 6.12.8)
- * would have no limit. Where FIONREAD is wrong programs that ask how much there is to be
- * read stop reading.
+ * would have no limit. Where FIONREAD is wrong (6.1.192 does not count the queue) programs
+ * that ask how much there is to be read stop reading.
  */
 #include "kernel/bypass.h"
 

@@ -28,6 +28,7 @@
 #include <bpf/libbpf.h>
 
 #include "base/cleanup.h"
+#include "kernel/entry.h"
 #include "kernel/pins.h"
 #include "splice.skel.h"
 
@@ -40,10 +41,9 @@
 /* Only the daemon's. */
 struct own {
 	__u64 cookie[2];
-	__u64 base[2];     /* what end's TCP had been given at insertion */
-	__u64 response_ns; /* of the session's, what was taken */
-	__u32 n_responses;
-	bool was_reset[2]; /* said the peek at insertion */
+	__u64 base[2]; /* what end's TCP had been given at insertion */
+	struct entry_responses responses; /* taken */
+	bool was_reset[2];                /* said the peek at insertion */
 };
 
 struct ring {
@@ -359,26 +359,9 @@ void splice_set_state(struct splice *sp, uint32_t number, enum g5x_session_state
 int64_t splice_take_response_us(struct splice *sp, uint32_t number)
 {
 	const struct g5x_session *s = &sp->sessions[number];
-	struct own *own = &sp->own[number];
-	/* The sum first: it is added to last, so it never has more than are counted. */
-	__u64 ns = __atomic_load_n(&s->response_ns, __ATOMIC_ACQUIRE);
-	__u32 n = __atomic_load_n(&s->n_responses, __ATOMIC_ACQUIRE);
-	int64_t mean_us = -1;
 
-	if (n != own->n_responses)
-		mean_us = (int64_t)((ns - own->response_ns) / (n - own->n_responses) /
-		                    1000);
-	own->n_responses = n;
-	own->response_ns = ns;
-	return mean_us;
-}
-
-static void cut(char *to, size_t size, const char *from)
-{
-	size_t len = strnlen(from, size - 1);
-
-	memcpy(to, from, len);
-	memset(to + len, 0, size - len);
+	return entry_take_response_us(&sp->own[number].responses, &s->response_ns,
+	                              &s->n_responses);
 }
 
 /*
@@ -405,10 +388,10 @@ static int prepare(struct splice *sp, const struct splice_pair *pair)
 	struct own *own = &sp->own[pair->number];
 
 	memset(s, 0, sizeof(*s));
-	cut(s->rule, sizeof(s->rule), pair->rule);
-	cut(s->client, sizeof(s->client), pair->client);
-	cut(s->listener, sizeof(s->listener), pair->listener);
-	cut(s->server, sizeof(s->server), pair->server);
+	entry_set_text(s->rule, sizeof(s->rule), pair->rule);
+	entry_set_text(s->client, sizeof(s->client), pair->client);
+	entry_set_text(s->listener, sizeof(s->listener), pair->listener);
+	entry_set_text(s->server, sizeof(s->server), pair->server);
 	s->worker = pair->worker;
 	s->generation = pair->generation;
 	s->limit = pair->limit;
