@@ -25,7 +25,8 @@ const struct relay *relay_of(const struct session *s)
 /* On the average; more is no question and answer. */
 #define PROMOTE_TURN_BYTES 16384
 
-/* Of a worker, those that relay. */
+/* That relay, for each worker. Counted over all, though one may have more of them than
+ * another: some sessions spliced and some copied is the worst of both. */
 #define PROMOTE_SESSIONS 4
 
 /*
@@ -36,9 +37,9 @@ const struct relay *relay_of(const struct session *s)
  */
 static bool has_shown(const struct worker *w, const struct session *s)
 {
-	uint32_t n_relaying = w->table->counts[w->number].n[SESSION_RELAYING];
+	uint32_t n_relaying = session_count(w->table, SESSION_RELAYING);
 
-	return n_relaying <= PROMOTE_SESSIONS &&
+	return n_relaying <= PROMOTE_SESSIONS * w->table->n_workers &&
 	       s->flow[CLIENT].n_bytes + s->flow[SERVER].n_bytes <
 	               s->n_turns_all * (uint64_t)PROMOTE_TURN_BYTES;
 }
