@@ -23,7 +23,8 @@
  *     there TCP stops the application. The daemon asks before it sends (g5x_ask) and waits
  *     rather than send by TCP, where its bytes would be dropped while the receive buffer
  *     is full, and then wait for a timer. (It cannot be told by SK_DROP: once dropped, the
- *     kernel drops whatever that socket sends and asks no more, 6.18.)
+ *     kernel drops whatever that socket sends and asks no more, 6.18.) But a reader that
+ *     leaves what came by TCP unread for long waits for more: then some follows by TCP.
  * B4: a message goes to the socket whose cookie was noted with the sender's own.
  *
  * A message goes one way as a whole: once a part of it was redirected the kernel redirects
@@ -174,7 +175,11 @@ int g5x_ask(struct g5x_question *question)
 	/* Of no bytes: only the queue is asked for, and the application may be sending. */
 	if (question->n_bytes == 0 || is_closing(m.reader) || has_ulp(m.reader))
 		return 1;
-	return may_go(&m, s->limit, question->n_bytes);
+	if (may_go(&m, s->limit, question->n_bytes))
+		return 1;
+	if (!m.flow->has_read)
+		question->n_by_tcp = tcp_room(m.reader);
+	return 0;
 }
 
 /*

@@ -10,6 +10,9 @@
 /* struct sk_msg, rounded up: what a message costs beside its bytes. */
 #define MESSAGE_COST 1024
 
+/* More than a segment costs beside its bytes. */
+#define SEGMENT_COST 4096
+
 /* So much memory has a socket also when there is little (tcp_rmem[0]). */
 #define SURE 4096
 
@@ -50,6 +53,15 @@ static __always_inline bool is_memory_short(struct tcp_sock *to)
 
 	bpf_probe_read_kernel(&is_short, sizeof(is_short), pressure);
 	return is_short;
+}
+
+/* Bytes that TCP would certainly take for it; half of it, for what a segment costs. */
+static __always_inline __u32 tcp_room(struct tcp_sock *to)
+{
+	__u32 size = BPF_CORE_READ(to, inet_conn.icsk_inet.sk.sk_rcvbuf);
+	__u32 used = n_charged(to) + SEGMENT_COST;
+
+	return used < size && !is_memory_short(to) ? (size - used) / 2 : 0;
 }
 
 /* B2. */

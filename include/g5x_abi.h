@@ -218,9 +218,12 @@ struct g5x_question {
 	__u32 session;
 	__u32 from;
 	__u32 n_bytes;
-	__u32 n_queued; /* the answer tells: bytes in the reader's queue */
+	/* The answer tells: */
+	__u32 n_queued; /* bytes in the reader's queue */
+	__u32 n_by_tcp; /* how many could follow those of TCP that it has not read */
+	__u32 reserved;
 };
-_Static_assert(sizeof(struct g5x_question) == 16, "ABI: no padding");
+_Static_assert(sizeof(struct g5x_question) == 24, "ABI: no padding");
 
 struct g5x_bypass_session {
 	char rule[G5X_RULE_LEN]; /* its id */

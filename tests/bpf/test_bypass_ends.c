@@ -391,6 +391,45 @@ static void who_has_chosen_a_send_buffer_keeps_it(void **state)
 	bypassing_stop(&s);
 }
 
+static void what_we_have_sent_may_be_unread_whatever_was_known_before(void **state)
+{
+	struct bypassing_session s;
+	struct bypassing in;
+
+	(void)state;
+	bypassing_start(&in, &s);
+	bypassing_send(&s, 0, 100);
+	assert_true(bypassing_flow(&s, 0)->has_read);
+
+	bypass_relayed(in.bp, 1, 0, 0);
+
+	assert_false(bypassing_flow(&s, 0)->has_read);
+	bypassing_send(&s, 0, 100); /* asks the sockets again */
+	assert_int_equal(bypass_n_direct(in.bp, 1, 0), 200);
+	bypassing_receive(&s, 0);
+	bypassing_stop(&s);
+}
+
+static void a_reader_that_leaves_tcps_bytes_unread_may_get_more_by_tcp(void **state)
+{
+	struct bypassing_session s;
+	struct bypassing in;
+
+	(void)state;
+	bypassing_open(&in);
+	bypassing_connect(&in, &s, 1);
+	bypassing_send(&s, 0, 3000);
+	bypassing_until(&s, s.stream[0].n_relayed == 3000);
+	assert_true(tcp_wait(s.app[1], POLLIN));
+	bypassing_pair(&s);
+
+	assert_false(bypass_may_send(in.bp, 1, 0, 1));
+	assert_true(bypass_n_by_tcp(in.bp, 1, 0) > 4096);
+	bypassing_receive(&s, 0);
+	assert_int_equal(bypass_n_by_tcp(in.bp, 1, 0), 0);
+	bypassing_stop(&s);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -409,6 +448,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_was_not_read_survives_bypass_close),
 		cmocka_unit_test(the_long_way_makes_a_send_buffer_small),
 		cmocka_unit_test(who_has_chosen_a_send_buffer_keeps_it),
+		cmocka_unit_test(
+		        what_we_have_sent_may_be_unread_whatever_was_known_before),
+		cmocka_unit_test(
+		        a_reader_that_leaves_tcps_bytes_unread_may_get_more_by_tcp),
 	};
 
 	return test_run("bypass ends", tests, argc, argv);

@@ -269,11 +269,39 @@ static void a_redirect_to_who_is_gone_is_refused(void **state)
 	close_rig(&rig);
 }
 
+/* So our own socket may send by TCP what the program would have put into the queue. */
+static void who_was_let_through_without_room_is_not_asked_for_the_next(void **state)
+{
+	const struct what pass = { .verdict = SK_PASS };
+	static char bytes[1 << 20];
+	uint32_t n_runs;
+	struct rig rig;
+
+	(void)state;
+	open_rig(&rig);
+	tell(&rig, &pass);
+	while (send(rig.a, bytes, sizeof(bytes), MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+		;
+	assert_int_equal(errno, EAGAIN);
+	n_runs = heard(&rig).n_runs;
+	do {
+		while (recv(rig.b, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+			;
+	} while (send(rig.a, "next", 4, MSG_NOSIGNAL | MSG_DONTWAIT) < 0);
+	assert_int_equal(heard(&rig).n_runs, n_runs);
+
+	assert_int_equal(send(rig.a, "then", 4, MSG_NOSIGNAL | MSG_DONTWAIT), 4);
+	assert_int_equal(heard(&rig).n_runs, n_runs + 1);
+	close_rig(&rig);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_redirected_in_part_is_redirected_as_a_whole),
 		cmocka_unit_test(who_was_told_to_drop_is_never_asked_again),
+		cmocka_unit_test(
+		        who_was_let_through_without_room_is_not_asked_for_the_next),
 		cmocka_unit_test(a_reader_gets_its_queue_before_what_came_by_tcp),
 		cmocka_unit_test(a_full_receive_buffer_stops_nobody_who_redirects),
 		cmocka_unit_test(a_redirect_to_who_is_gone_is_refused),

@@ -162,6 +162,7 @@ def test_ipv6_client_of_an_ipv4_server_is_bypassed(g5x, serve):
         ("[::]:8000", "[::1]:8000"),
         ("[::]:8000", f"[{Neighbour.HERE6}]:8000"),
     ],
+    ids=["loopback", "wire", "loopback6", "wire6"],
 )
 def test_wildcard_is_each_address_of_this_host(
     g5x, serve, neighbour, wildcard, address
@@ -181,7 +182,9 @@ def test_address_of_a_wildcard_that_came_later_is_learnt(g5x, serve):
     g5x.wait_for_log("session rule=web .* datapath=bypass")
 
 
-@pytest.mark.parametrize("host", [Neighbour.HERE, f"[{Neighbour.HERE6}]"])
+@pytest.mark.parametrize(
+    "host", [Neighbour.HERE, f"[{Neighbour.HERE6}]"], ids=["IPv4", "IPv6"]
+)
 def test_client_in_another_namespace_is_bypassed(g5x, serve, neighbour, host):
     g5x.start(g5x.rule("web", "RR", f"{host}:8000", serve(echo)))
     neighbour.run(check_echo, f"{host}:8000")

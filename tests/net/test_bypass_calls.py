@@ -13,10 +13,14 @@ import termios
 
 import pytest
 
+from lib.daemon import FORWARD
 from lib.peers import (
+    address_of,
     background,
+    connect,
     digest,
     half_close,
+    listen,
     read_exactly,
     read_to_end,
     stream_of,
@@ -144,3 +148,21 @@ def test_unread_bytes_come_before_the_fin(bypassed, bypass_pins):
     assert read_to_end(server) == (b"unread", "FIN")
     server.sendall(b"answer")
     assert read_exactly(client, 6) == b"answer"
+
+
+def test_reader_that_peeks_until_there_is_enough_gets_enough(g5x):
+    """Its first bytes came by TCP: with TCP_DEFER_ACCEPT they are what establishes it."""
+    with listen() as listener:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 5)
+        g5x.forward(address_of(listener))
+        with connect(FORWARD) as client:
+            client.sendall(b"first")
+            with listener.accept()[0] as server:
+                for i in range(20):
+                    client.sendall(b"then%03d" % i)
+                    n = 5 + 7 * (i + 1)
+                    wait_until(
+                        lambda: len(server.recv(1000, socket.MSG_PEEK)) == n, f"{n} bytes"
+                    )
+                wanted = b"first" + b"".join(b"then%03d" % i for i in range(20))
+                assert read_exactly(server, n) == wanted

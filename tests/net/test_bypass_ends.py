@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """Sessions past the daemon when something ends: the daemon, readers, clients."""
 import contextlib
+import ctypes
 import random
 import re
 import signal
@@ -12,12 +13,15 @@ import pytest
 
 from lib.daemon import FEW_SESSIONS, FORWARD
 from lib.peers import (
+    address_of,
     background,
     connect,
     digest,
     echo,
     fill,
     half_close,
+    listen,
+    parse,
     read_all,
     read_exactly,
     read_to_end,
@@ -302,3 +306,46 @@ def test_no_bypassed_session_ever_sees_a_byte_of_another(
     # Not each: a server's end may be known too late.
     assert len(g5x.log_lines("session .* datapath=bypass")) > n_sessions / 2
     assert not BypassPins(g5x.bpffs).is_any_left()
+
+
+# ---- a socket that connects again ----------------------------------------------------
+
+
+def disconnect(sock):
+    """connect(2) to AF_UNSPEC: the socket can connect again, and keeps its cookie."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.connect(sock.fileno(), struct.pack("H14x", 0), 16) == 0
+
+
+def test_client_that_connects_again_reads_nothing_of_its_last_session(g5x):
+    with listen() as listener, contextlib.ExitStack() as sockets:
+        g5x.forward(address_of(listener), options=FEW_SESSIONS)
+        client = sockets.enter_context(connect(FORWARD))
+        server = sockets.enter_context(listener.accept()[0])
+        client.sendall(b"?")
+        assert read_exactly(server, 1) == b"?"
+        server.sendall(b"of the first session")
+        wait_until(lambda: client.recv(100, socket.MSG_PEEK), "it has come")
+        disconnect(client)
+        client.connect(parse(FORWARD))
+        second = sockets.enter_context(listener.accept()[0])
+        second.sendall(b"of the second session")
+        half_close(second)
+        assert read_all(client) == b"of the second session"
+
+
+def test_client_that_connects_elsewhere_gets_nothing_more_of_its_last_session(
+    bypassed, g5x
+):
+    client, server = bypassed()
+    g5x.freeze()  # it cannot end the session
+    with listen() as listener:
+        disconnect(client)
+        client.connect(listener.getsockname())
+        with listener.accept()[0] as other:
+            with contextlib.suppress(ConnectionError):
+                server.sendall(b"for who has left")
+            other.sendall(b"for who has come")
+            half_close(other)
+            assert read_all(client) == b"for who has come"
+    g5x.signal(signal.SIGCONT)

@@ -142,6 +142,20 @@ void bypassed_hold(struct worker *w, struct session *s, int from)
 		ilist_append(&w->held, held_links(w), number);
 }
 
+size_t bypassed_n_to_send(const struct worker *w, const struct session *s, int from,
+                          size_t n)
+{
+	uint32_t number = worker_number(w, s), n_by_tcp;
+
+	if (bypass_may_send(w->bypass, number, from, (uint32_t)n))
+		return n;
+	/* A reader that only peeks, or asks how much there is, reads when there is enough. */
+	if (s->drain.way[from].wait_ms < HOLD_MAX_MS)
+		return 0;
+	n_by_tcp = bypass_n_by_tcp(w->bypass, number, from);
+	return n < n_by_tcp ? n : n_by_tcp;
+}
+
 void bypassed_look(struct worker *w)
 {
 	uint32_t number = w->held.first, last = w->held.last, next;

@@ -9,6 +9,7 @@
 #define G5X_FORWARD_BYPASSED_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct session;
@@ -35,6 +36,14 @@ void bypassed_try(struct worker *w, struct session *s);
  * some are spent on looking; then it is 1 ms, 2, 4 and so on to 32.
  */
 void bypassed_hold(struct worker *w, struct session *s, int from);
+
+/**
+ * bypassed_n_to_send() - how many of @n bytes from end @from may be sent on now
+ *
+ * 0: see bypassed_hold().
+ */
+size_t bypassed_n_to_send(const struct worker *w, const struct session *s, int from,
+                          size_t n);
 
 /** bypassed_look() - let those go on whose time has come; as often as you like */
 void bypassed_look(struct worker *w);

@@ -32,6 +32,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "forward/bypassed.h"
 #include "forward/session.h"
 #include "forward/worker.h"
 #include "kernel/bypass.h"
@@ -103,9 +104,12 @@ static ssize_t send_some(struct worker *w, struct session *s, int to,
 
 	if (!s->end[to].is_writable)
 		return 0;
-	if (s->datapath == DATAPATH_BYPASS &&
-	    !bypass_may_send(w->bypass, worker_number(w, s), !to, (uint32_t)len))
+	if (s->datapath == DATAPATH_BYPASS)
+		len = bypassed_n_to_send(w, s, !to, len);
+	if (len == 0)
 		return -EAGAIN;
+	if (len < data->iov_len)
+		flags &= ~MSG_MORE;
 	n = TEMP_FAILURE_RETRY(send(s->end[to].fd, data->iov_base, len,
 	                            MSG_NOSIGNAL | MSG_DONTWAIT | flags));
 	if (n < 0 && is_for_later(s, to, errno))
@@ -118,8 +122,11 @@ static ssize_t send_some(struct worker *w, struct session *s, int to,
 		s->end[to].is_cut = errno != EPIPE;
 		return -errno;
 	}
-	/* A bypassed reader's queue may have taken some: epoll tells of no room there. */
-	if (n < 0 || ((size_t)n < len && s->datapath != DATAPATH_BYPASS))
+	/* Whether by a queue or by TCP: of a sockmap's socket epoll does not always tell when
+	 * there is room again (without memory for a message there is nothing in flight). */
+	if (s->datapath == DATAPATH_BYPASS)
+		return n < 0 ? -EAGAIN : n;
+	if (n < 0 || (size_t)n < len)
 		s->end[to].is_writable = false;
 	return n < 0 ? 0 : n;
 }

@@ -449,7 +449,18 @@ bool bypass_may_send(const struct bypass *bp, uint32_t number, int from, uint32_
 		.n_bytes = n,
 	};
 
-	return ask(bp, &question) != 0;
+	return ask(bp, &question) > 0;
+}
+
+uint32_t bypass_n_by_tcp(const struct bypass *bp, uint32_t number, int from)
+{
+	struct g5x_question question = {
+		.session = number,
+		.from = (__u32)from,
+		.n_bytes = 1,
+	};
+
+	return ask(bp, &question) == 0 ? question.n_by_tcp : 0;
 }
 
 uint32_t bypass_n_queued(const struct bypass *bp, uint32_t number, int from)
@@ -466,6 +477,12 @@ bool bypass_was_cut(const struct bypass *bp, uint32_t number, int from)
 
 void bypass_relayed(struct bypass *bp, uint32_t number, int from, uint64_t n)
 {
+	/* What we sent may have gone by TCP although the program was not asked: after one
+	 * that it let through and TCP had no room for the kernel does not ask for the next
+	 * (6.18, tcp_bpf_send_verdict() keeps psock->eval). Until the count below is there
+	 * nobody else may rely on it. */
+	__atomic_store_n(&bp->sessions[number].flow[from].has_read, 0,
+	                 __ATOMIC_RELAXED);
 	__atomic_store_n(&bp->sessions[number].flow[from].relayed, n, __ATOMIC_RELEASE);
 }
 

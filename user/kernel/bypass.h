@@ -106,6 +106,14 @@ void bypass_unpair(struct bypass *bp, uint32_t number);
  */
 bool bypass_may_send(const struct bypass *bp, uint32_t number, int from, uint32_t n);
 
+/**
+ * bypass_n_by_tcp() - when it may not: how many of them could go by TCP
+ *
+ * Not 0 only while the reader leaves bytes unread that came to it by TCP; these would follow
+ * them. It is for a reader that seems to wait for more before it reads.
+ */
+uint32_t bypass_n_by_tcp(const struct bypass *bp, uint32_t number, int from);
+
 /** bypass_n_queued() - bytes from end @from that wait to be read by the other */
 uint32_t bypass_n_queued(const struct bypass *bp, uint32_t number, int from);
 

@@ -97,6 +97,8 @@ NEVER_CALLED(int, bypass_pair, struct bypass *bp, const struct bypass_pair *pair
 NEVER_CALLED(void, bypass_unpair, struct bypass *bp, uint32_t number)
 NEVER_CALLED(bool, bypass_may_send, const struct bypass *bp, uint32_t number, int from,
              uint32_t n)
+NEVER_CALLED(uint32_t, bypass_n_by_tcp, const struct bypass *bp, uint32_t number,
+             int from)
 NEVER_CALLED(uint32_t, bypass_n_queued, const struct bypass *bp, uint32_t number,
              int from)
 NEVER_CALLED(bool, bypass_was_cut, const struct bypass *bp, uint32_t number, int from)

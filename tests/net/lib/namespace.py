@@ -44,11 +44,15 @@ class Namespace:
 class Neighbour:
     """Another namespace with a wire to this one: addresses HERE and THERE.
 
-    A socket stays where it was made, whoever uses it.
+    A socket stays where it was made, whoever uses it. Each process of tests has addresses
+    of its own: daemons that bypass see the clients of all namespaces, and of two with the
+    same listener only one can have a client.
     """
 
-    HERE, THERE = "10.9.0.1", "10.9.0.2"
-    HERE6, THERE6 = "fd00:9::1", "fd00:9::2"
+    NET = f"10.9.{1 + os.getpid() % 250}"
+    NET6 = f"fd00:9:{1 + os.getpid() % 250}:"
+    HERE, THERE = f"{NET}.1", f"{NET}.2"
+    HERE6, THERE6 = f"{NET6}:1", f"{NET6}:2"
 
     def __enter__(self):
         with Namespace():
