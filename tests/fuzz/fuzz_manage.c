@@ -106,6 +106,36 @@ static bool list_forwards(void *ctx, FILE *out, struct listing *at)
 	return at->n_lines < 50;
 }
 
+/* What a command names is a network, and is written as one. */
+static void check_network(const struct network *network)
+{
+	char text[NETWORK_TEXT_LEN];
+	struct network again;
+	const char *reason;
+
+	network_format(network, text);
+	require(network_parse(text, strlen(text), &again, &reason) == 0 &&
+	                network_compare(network, &again) == 0,
+	        "a network is one");
+}
+
+static int block(void *ctx, const struct network *network, unsigned int seconds)
+{
+	const struct program *p = ctx;
+
+	check_network(network);
+	require(seconds <= TIMEOUT_MAX_S, "a time is within bounds");
+	return p->flags & APPLY_FAILS ? -ENOSPC : 0;
+}
+
+static int unblock(void *ctx, const struct network *network)
+{
+	const struct program *p = ctx;
+
+	check_network(network);
+	return p->flags & APPLY_FAILS ? -ENOENT : 0;
+}
+
 static const char *get_splice_text(void *ctx)
 {
 	(void)ctx;
@@ -119,6 +149,9 @@ static const struct commands_ops ops = {
 	.dump = dump,
 	.clean = clean,
 	.list_forwards = list_forwards,
+	.block = block,
+	.unblock = unblock,
+	.list_guard = list_forwards,
 	.get_splice_text = get_splice_text,
 	.get_bypass_text = get_splice_text,
 };

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "forward/accept.h"
+#include "forward/blocks.h"
 #include "forward/limits.h"
 #include "forward/listener.h"
 #include "forward/session_close.h"
@@ -69,6 +70,8 @@ void rig_start(struct rig *rig, enum rule_mode mode, size_t buffer_size)
 	*f = (struct forward){
 		.options = { .n_workers = 1, .buffer_size = buffer_size },
 		.limits = limits_new(),
+		.blocks = blocks_new(),
+		.rates = rates_new(),
 		.fd_sessions = UINT32_MAX,
 		.snapshot = &rig->snapshot,
 		.workers = &rig->worker,
@@ -110,6 +113,8 @@ void rig_stop(struct rig *rig)
 	worker_fini(&rig->worker);
 	session_table_fini(table);
 	limits_free(rig->forward.limits);
+	blocks_free(rig->forward.blocks);
+	rates_free(rig->forward.rates);
 	match_free(rig->snapshot.matches[0]);
 	free(rig->snapshot.matches);
 	free(rig->snapshot.listeners);

@@ -79,13 +79,43 @@ static inline bool same_rule(const struct rule *a, const struct rule *b)
 	return is_same;
 }
 
+static inline bool same_guard(const struct config_guard *a,
+                              const struct config_guard *b)
+{
+	bool is_same = a->n_interfaces == b->n_interfaces &&
+	               a->is_dry_run == b->is_dry_run && a->rejects == b->rejects;
+
+	for (size_t i = 0; is_same && i < a->n_interfaces; i++)
+		is_same = same_text(a->interfaces[i], b->interfaces[i]);
+	return is_same;
+}
+
+static inline bool same_blocks(const struct config *a, const struct config *b)
+{
+	bool is_same = a->n_blocks == b->n_blocks;
+
+	for (size_t i = 0; is_same && i < a->n_blocks; i++)
+		is_same = addr_equal(&a->blocks[i].ip, &b->blocks[i].ip) &&
+		          a->blocks[i].bits == b->blocks[i].bits;
+	return is_same;
+}
+
+static inline bool same_rates(const struct config *a, const struct config *b)
+{
+	return a->syn_rate == b->syn_rate && a->burst == b->burst &&
+	       a->listener_syn_rate == b->listener_syn_rate &&
+	       a->listener_burst == b->listener_burst;
+}
+
 static inline bool same_global(const struct config *a, const struct config *b)
 {
 	return a->maxsessions_per_ip == b->maxsessions_per_ip &&
 	       a->workers == b->workers && same_text(a->log_target, b->log_target) &&
 	       a->log_format == b->log_format && a->grace_s == b->grace_s &&
 	       a->has_workers == b->has_workers && a->has_log == b->has_log &&
-	       a->has_log_format == b->has_log_format && a->has_grace == b->has_grace;
+	       a->has_log_format == b->has_log_format && a->has_grace == b->has_grace &&
+	       a->may_bypass == b->may_bypass && same_guard(&a->guard, &b->guard) &&
+	       same_blocks(a, b) && same_rates(a, b);
 }
 
 static inline bool same_config(const struct config *a, const struct config *b)

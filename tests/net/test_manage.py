@@ -88,10 +88,10 @@ def test_help_has_the_eight_lines_of_g5(start):
     lines = start().ask("?").split("\r\n")
     assert lines == [
         "ver",
-        "list rules",
-        "add rule ...",
+        "list rules (also: list guard)",
+        "add rule ... (also: block IP/BITS [SECONDS])",
         "modify rule ...",
-        "remove rule ...",
+        "remove rule ... (also: unblock IP/BITS)",
         "dump rule (spelt: dump rules)",
         "list forwards (also: clean forwards)",
         "quit",

@@ -112,6 +112,23 @@ static void a_global_block_says_no_more_than_the_file(void **state)
 	assert_dump("( workers 0 )\n", "( workers 0 )\r\n");
 }
 
+static void guard_and_blocks_have_lines_of_their_own(void **state)
+{
+	static const char normal[] =
+	        "( grace 5 syn_rate 1 burst 2 listener_syn_rate 3 listener_burst 4 )"
+	        "\r\n( guard eth0 eth1 dry-run reject )\r\n"
+	        "( block 10.0.0.0/8 2001:db8::1/128 ::/0 )\r\n# c\r\n";
+
+	(void)state;
+	assert_dump("( block 10.0.0.0/8 guard reject eth0 grace 5 )\n"
+	            "( listener_burst 4 guard eth1 dry-run burst 2 ) # c\n"
+	            "( listener_syn_rate 3 block [2001:DB8::1] ::/0 syn_rate 1 )\n",
+	            normal);
+	assert_dump(normal, normal);
+	assert_dump("( guard eth0 )\n", "( guard eth0 )\r\n");
+	assert_dump("( syn_rate 0 burst 0 )\n", "");
+}
+
 static void attributes_are_written_unless_they_are_defaults(void **state)
 {
 	static const char full[] =
@@ -220,6 +237,22 @@ static void put_random_rule(FILE *out, unsigned int number)
 	fprintf(out, " ;%s", below(3) ? "" : " # comment");
 }
 
+static void put_random_global(FILE *out)
+{
+	if (below(2))
+		fprintf(out, "( syn_rate %u ", 1 + below(3));
+	else
+		fprintf(out, "( maxsessions_per_ip %u ", below(3));
+	for (unsigned int i = below(20); i; i--)
+		fprintf(out, "block %u.%u.0.0/%u ", below(256), below(256),
+		        16 + below(17));
+	if (below(2))
+		fprintf(out, "block 2001:db8::/%u ", 32 + below(97));
+	if (below(2))
+		fprintf(out, "guard net%u%s ", below(3), below(2) ? " reject" : "");
+	fprintf(out, ")%s", below(2) ? "" : " # g");
+}
+
 static void put_random_line(FILE *out, unsigned int number)
 {
 	switch (below(6)) {
@@ -229,8 +262,7 @@ static void put_random_line(FILE *out, unsigned int number)
 	case 1:
 		break;
 	case 2:
-		fprintf(out, "( maxsessions_per_ip %u )%s", below(3),
-		        below(2) ? "" : " # g");
+		put_random_global(out);
 		break;
 	default:
 		put_random_rule(out, number);
@@ -270,6 +302,7 @@ int main(int argc, char **argv)
 		        rules_are_normalised_and_comments_and_blank_lines_kept),
 		cmocka_unit_test(the_global_block_comes_first_and_its_comment_stays),
 		cmocka_unit_test(a_global_block_says_no_more_than_the_file),
+		cmocka_unit_test(guard_and_blocks_have_lines_of_their_own),
 		cmocka_unit_test(attributes_are_written_unless_they_are_defaults),
 		cmocka_unit_test(bytes_of_comments_are_written_as_they_were),
 		cmocka_unit_test(a_mark_before_an_id_is_not_mistaken_for_a_part_of_it),

@@ -306,8 +306,11 @@ static void quit_ends_the_session_without_a_word(void **state)
 static void help_has_the_eight_lines_of_g5(void **state)
 {
 	assert_string_equal(answer(*state, "?"),
-	                    "ver\r\nlist rules\r\nadd rule ...\r\nmodify rule ...\r\n"
-	                    "remove rule ...\r\ndump rule (spelt: dump rules)\r\n"
+	                    "ver\r\nlist rules (also: list guard)\r\n"
+	                    "add rule ... (also: block IP/BITS [SECONDS])\r\n"
+	                    "modify rule ...\r\n"
+	                    "remove rule ... (also: unblock IP/BITS)\r\n"
+	                    "dump rule (spelt: dump rules)\r\n"
 	                    "list forwards (also: clean forwards)\r\nquit\r\n> ");
 }
 

@@ -9,23 +9,14 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "control/file.h"
+#include "control/invocation.h"
 #include "control/settings.h"
 #include "control/version.h"
 #include "rules/config.h"
 #include "rules/format.h"
 #include "rules/lexer.h"
 
-#define LINE_END "\r\n"
 #define RULES_AT_ONCE 64
-
-/* A command being executed; what its function gets. */
-struct invocation {
-	const struct commands *commands;
-	const char *peer;
-	struct line line; /* the next token is the first after the command's words */
-	struct listing *listing;
-	FILE *out;
-};
 
 struct command {
 	const char *words[2]; /* the second may be NULL */
@@ -40,8 +31,10 @@ static const struct config *config_of(const struct invocation *i)
 static enum command_result show_help(struct invocation *i)
 {
 	/* G5's eight lines, scripts may count them; what it forgot is at their ends. */
-	fputs("ver" LINE_END "list rules" LINE_END "add rule ..." LINE_END
-	      "modify rule ..." LINE_END "remove rule ..." LINE_END
+	fputs("ver" LINE_END "list rules (also: list guard)" LINE_END
+	      "add rule ... (also: block IP/BITS [SECONDS])" LINE_END
+	      "modify rule ..." LINE_END
+	      "remove rule ... (also: unblock IP/BITS)" LINE_END
 	      "dump rule (spelt: dump rules)" LINE_END
 	      "list forwards (also: clean forwards)" LINE_END "quit" LINE_END,
 	      i->out);
@@ -259,11 +252,14 @@ static const struct command table[] = {
 	{ { "ver" }, show_version },
 	{ { "list", "rules" }, list_rules },
 	{ { "list", "forwards" }, list_forwards },
+	{ { "list", "guard" }, command_list_guard },
 	{ { "add", "rule" }, add_rule },
 	{ { "modify", "rule" }, modify_rule },
 	{ { "remove", "rule" }, remove_rule },
 	{ { "dump", "rules" }, dump_rules },
 	{ { "clean", "forwards" }, clean_forwards },
+	{ { "block" }, command_block },
+	{ { "unblock" }, command_unblock },
 	{ { "quit" }, quit },
 };
 

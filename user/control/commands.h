@@ -10,7 +10,7 @@
  * A long answer is made in parts: a command that returns COMMAND_MORE is called again
  * once the client has taken what there is.
  *
- * To add a command: a row, a function, a line in g5x(8), a test.
+ * To add a command: a row, a function (see invocation.h), a line in g5x(8), a test.
  */
 #ifndef G5X_CONTROL_COMMANDS_H
 #define G5X_CONTROL_COMMANDS_H
@@ -22,6 +22,7 @@
 
 struct config;
 struct config_resolver;
+struct network;
 struct settings;
 
 #define COMMANDS_REASON_LEN 160
@@ -49,6 +50,15 @@ struct commands_ops {
 
 	/* Prints some lines. Return: are there more? */
 	bool (*list_forwards)(void *ctx, FILE *out, struct listing *at);
+
+	/* @seconds 0: for ever. 0; -ENOSPC; -ENOMEM. */
+	int (*block)(void *ctx, const struct network *network, unsigned int seconds);
+
+	/* 0; -ENOENT; -EPERM: only the rule file has it. */
+	int (*unblock)(void *ctx, const struct network *network);
+
+	/* As list_forwards. */
+	bool (*list_guard)(void *ctx, FILE *out, struct listing *at);
 
 	/* Is splicing or bypassing on, and why; "" when no rule has asked for it. */
 	const char *(*get_splice_text)(void *ctx);

@@ -2,6 +2,7 @@
 /* control.c - see control.h. */
 #include "control/control.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,16 +17,44 @@
 #include "control/settings.h"
 #include "control/signals.h"
 #include "control/startup.h"
+#include "forward/blocks.h"
 #include "forward/forward.h"
 #include "rules/config.h"
 
 #define DRAIN_LOOK_MS 50
+#define LINE_END "\r\n"
+#define BLOCKS_AT_ONCE 512
+#define S_MS 1000
+
+/* Blocks that are over refuse nobody; they are dropped once a second at the most. */
+static void control_blocks_changed(struct control *c)
+{
+	uint64_t next_ms = blocks_next_ms(forward_blocks(c->forward));
+
+	c->blocks_due_ms = next_ms ? (next_ms + S_MS - 1) / S_MS * S_MS : 0;
+}
+
+static void put_failure(const struct control *c, int r, const struct addr *failed,
+                        char reason[COMMANDS_REASON_LEN])
+{
+	char text[ADDR_TEXT_LEN];
+
+	if (failed->sa.sa_family != AF_UNSPEC)
+		snprintf(reason, COMMANDS_REASON_LEN, "cannot listen on %s: %s",
+		         addr_format(failed, text), strerror(-r));
+	else if (r == -ENOSPC)
+		snprintf(reason, COMMANDS_REASON_LEN,
+		         "with those of commands there are more than %d blocks",
+		         BLOCKS_MAX);
+	else
+		snprintf(reason, COMMANDS_REASON_LEN, "%s",
+		         c->is_draining ? "the program is about to end" : strerror(-r));
+}
 
 int control_apply(struct control *c, struct config *config,
                   char reason[COMMANDS_REASON_LEN])
 {
 	struct addr failed = { 0 };
-	char text[ADDR_TEXT_LEN];
 	int r = -ESHUTDOWN;
 
 	if (!c->is_draining) {
@@ -36,13 +65,7 @@ int control_apply(struct control *c, struct config *config,
 		if (c->config) /* what is in force stays, also for the kernel */
 			datapaths_prepare(&c->datapaths, c->settings, c->forward,
 			                  c->config);
-		if (failed.sa.sa_family != AF_UNSPEC)
-			snprintf(reason, COMMANDS_REASON_LEN, "cannot listen on %s: %s",
-			         addr_format(&failed, text), strerror(-r));
-		else
-			snprintf(reason, COMMANDS_REASON_LEN, "%s",
-			         c->is_draining ? "the program is about to end"
-			                        : strerror(-r));
+		put_failure(c, r, &failed, reason);
 		config_free(config);
 		return r;
 	}
@@ -51,6 +74,7 @@ int control_apply(struct control *c, struct config *config,
 	if (c->config)
 		config_free(c->config);
 	c->config = config;
+	control_blocks_changed(c);
 	return 0;
 }
 
@@ -89,6 +113,56 @@ static bool list_forwards(void *ctx, FILE *out, struct listing *at)
 	return forwards_list(&c->forwards, out, at);
 }
 
+static int block(void *ctx, const struct network *network, unsigned int seconds)
+{
+	struct control *c = ctx;
+	uint64_t until_ms = seconds ? clock_ms() + (uint64_t)seconds * S_MS : 0;
+	int r = blocks_add(forward_blocks(c->forward), network, until_ms);
+
+	if (r == 0)
+		control_blocks_changed(c);
+	return r;
+}
+
+static int unblock(void *ctx, const struct network *network)
+{
+	struct control *c = ctx;
+	int r = blocks_remove(forward_blocks(c->forward), network);
+
+	if (r == 0)
+		control_blocks_changed(c);
+	return r;
+}
+
+/* @now_ms: one that is over is no line */
+static void put_block(FILE *out, const struct block *b, uint64_t now_ms)
+{
+	bool is_over = b->until_ms > 0 && b->until_ms <= now_ms;
+	char text[NETWORK_TEXT_LEN];
+
+	if (!b->is_of_file && is_over)
+		return;
+	fprintf(out, "block %s%s", network_format(&b->network, text),
+	        b->is_of_file ? " file" : "");
+	if (b->is_of_command && b->until_ms == 0)
+		fputs(" command for ever", out);
+	else if (b->is_of_command && !is_over)
+		fprintf(out, " command %llu seconds",
+		        (unsigned long long)(b->until_ms - now_ms + S_MS - 1) / S_MS);
+	fputs(LINE_END, out);
+}
+
+static bool list_guard(void *ctx, FILE *out, struct listing *at)
+{
+	struct control *c = ctx;
+	size_t n;
+	const struct block *blocks = blocks_get(forward_blocks(c->forward), &n);
+
+	for (int i = 0; i < BLOCKS_AT_ONCE && at->next < n; i++)
+		put_block(out, &blocks[at->next++], clock_ms());
+	return at->next < n;
+}
+
 static const char *get_splice_text(void *ctx)
 {
 	const struct control *c = ctx;
@@ -109,6 +183,9 @@ static const struct commands_ops commands_ops = {
 	.dump = dump,
 	.clean = clean,
 	.list_forwards = list_forwards,
+	.block = block,
+	.unblock = unblock,
+	.list_guard = list_guard,
 	.get_splice_text = get_splice_text,
 	.get_bypass_text = get_bypass_text,
 };
@@ -247,16 +324,39 @@ static int start(struct control *c, struct config *config)
 	return r;
 }
 
+static void expire_blocks(struct control *c)
+{
+	uint64_t now_ms = clock_ms();
+
+	if (c->blocks_due_ms == 0 || now_ms < c->blocks_due_ms)
+		return;
+	blocks_expire(forward_blocks(c->forward), now_ms);
+	control_blocks_changed(c);
+}
+
+/* How long the loop may sleep; -1 for ever. */
+static int wait_ms(const struct control *c)
+{
+	int ms = c->is_draining ? DRAIN_LOOK_MS : clients_wait_ms(c->clients);
+	uint64_t now_ms = clock_ms(), left_ms;
+
+	if (c->blocks_due_ms == 0)
+		return ms;
+	left_ms = c->blocks_due_ms > now_ms ? c->blocks_due_ms - now_ms : 0;
+	if (ms >= 0 && (uint64_t)ms <= left_ms)
+		return ms;
+	return left_ms < INT_MAX ? (int)left_ms : INT_MAX;
+}
+
 static int run(struct control *c)
 {
 	while (!c->is_over) {
-		int wait_ms = c->is_draining ? DRAIN_LOOK_MS
-		                             : clients_wait_ms(c->clients);
-		int r = loop_turn(&c->loop, wait_ms, NULL);
+		int r = loop_turn(&c->loop, wait_ms(c), NULL);
 
 		if (r < 0 && r != -EINTR)
 			return log_errno(r, "cannot wait for events");
 		clients_run_timers(c->clients);
+		expire_blocks(c);
 		if (c->is_draining)
 			check_drained(c);
 	}

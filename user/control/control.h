@@ -34,6 +34,7 @@ struct control {
 	struct clients *clients;
 	struct forwards forwards;
 	unsigned int first_workers; /* what the file said at the start */
+	uint64_t blocks_due_ms;     /* when blocks of commands end next; 0: none does */
 	bool is_draining;
 	bool is_over;
 	uint64_t drained_by_ms;

@@ -2,8 +2,9 @@
 /*
  * accept.c - see accept.h.
  *
- * Refusals as in G5: nobody wants the client, or a limit of the rule is reached: it is
- * closed (FIN). Over the limit of the whole program (-s) it is reset, which costs least.
+ * Refusals as in G5: nobody wants the client, it is blocked, or a limit or a rate is
+ * reached: it is closed (FIN). Over the limit of the whole program (-s) it is reset,
+ * which costs least.
  */
 #include "forward/accept.h"
 
@@ -17,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "forward/admission.h"
 #include "forward/bypassed.h"
 #include "forward/connect.h"
 #include "forward/limits.h"
@@ -31,7 +33,7 @@
 
 enum accept_result { ACCEPT_DONE, ACCEPT_EMPTY, ACCEPT_PAUSED };
 
-static struct log_limit no_fds, no_rule, over_sessions, over_clients, over_ip, failed;
+static struct log_limit no_fds, no_rule, over_sessions, over_clients, failed;
 
 static void pause_port(struct port *port)
 {
@@ -169,9 +171,10 @@ static bool admit(struct worker *w, const struct port *port, int fd,
 	const struct rule *rule;
 	const struct rule_client *client;
 	char text[ADDR_TEXT_LEN], listener[ADDR_TEXT_LEN];
-	const uint64_t max_per_ip = w->snapshot->config->maxsessions_per_ip;
 	bool is_manage;
 
+	if (admission_is_blocked(w, addr))
+		return false;
 	if (!match_find(port->match, addr, &rule, &client)) {
 		log_limited(&no_rule, LOG_LEVEL_WARNING,
 		            "match forward rule [%s] - [%s] failed[4]: no rule for it",
@@ -180,13 +183,8 @@ static bool admit(struct worker *w, const struct port *port, int fd,
 		return false;
 	}
 	is_manage = rule->mode == RULE_MODE_G;
-	if (!is_manage && limits_enter(w->forward->limits, addr, max_per_ip) < 0) {
-		log_limited(
-		        &over_ip, LOG_LEVEL_WARNING,
-		        "too much connections on ip[%s]: maxsessions_per_ip is %llu",
-		        addr_format(addr, text), (unsigned long long)max_per_ip);
+	if (!is_manage && !admission_enter(w, port, addr))
 		return false;
-	}
 	if (!client_state_enter(client->state, client->maxclients)) {
 		if (!is_manage)
 			limits_leave(w->forward->limits, addr);

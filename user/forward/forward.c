@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "forward/accept.h"
+#include "forward/blocks.h"
 #include "forward/limits.h"
 #include "forward/listener.h"
 #include "forward/session_close.h"
@@ -79,6 +80,8 @@ static int snapshot_new(const struct config *config, struct snapshot **ret_snaps
 	for (size_t i = 0; i < config->n_rules; i++)
 		n += config->rules[i]->n_forwards;
 	s->config = config;
+	s->source_rate = rate_of(config->syn_rate, config->burst);
+	s->listener_rate = rate_of(config->listener_syn_rate, config->listener_burst);
 	s->listeners = calloc(n + 1, sizeof(struct listener *));
 	s->matches = calloc(n + 1, sizeof(struct match *));
 	s->is_manage = calloc(n + 1, sizeof(*s->is_manage));
@@ -357,7 +360,11 @@ int forward_new(const struct forward_options *options, struct forward **ret_forw
 		capacity = (uint32_t)options->max_sessions;
 
 	f->limits = limits_new();
-	r = f->limits ? snapshot_new(&no_config, &f->snapshot) : -ENOMEM;
+	f->blocks = blocks_new();
+	f->rates = rates_new();
+	r = f->limits && f->blocks && f->rates ? 0 : -ENOMEM;
+	if (r == 0)
+		r = snapshot_new(&no_config, &f->snapshot);
 	if (r == 0)
 		r = session_table_init(&f->table, capacity, options->n_workers);
 	if (r == 0)
@@ -382,6 +389,8 @@ void forward_free(struct forward *f)
 	snapshot_free(f->snapshot);
 	session_table_fini(&f->table);
 	limits_free(f->limits);
+	blocks_free(f->blocks);
+	rates_free(f->rates);
 	free(f->workers);
 	pthread_cond_destroy(&f->called);
 	pthread_mutex_destroy(&f->lock);
@@ -397,6 +406,8 @@ int forward_publish(struct forward *f, const struct config *config,
 	if (r < 0)
 		return r;
 	r = add_listeners(f, now, next, ret_failed);
+	if (r == 0) /* the last that can fail */
+		r = blocks_set_file(f->blocks, config->blocks, config->n_blocks);
 	if (r < 0) {
 		close_listeners(f, next, now);
 		snapshot_free(next);
@@ -409,6 +420,23 @@ int forward_publish(struct forward *f, const struct config *config,
 	close_listeners(f, now, next);
 	snapshot_free(now);
 	return 0;
+}
+
+struct blocks *forward_blocks(struct forward *f)
+{
+	return f->blocks;
+}
+
+void forward_set_guarded(struct forward *f, bool is_guarded)
+{
+	__atomic_store_n(&f->is_guarded, is_guarded, __ATOMIC_RELAXED);
+}
+
+void forward_on_full(struct forward *f,
+                     void (*fn)(void *ctx, const struct addr *client, bool is_full),
+                     void *ctx, uint64_t max)
+{
+	limits_on_full(f->limits, fn, ctx, max);
 }
 
 void forward_stop_accepting(struct forward *f)

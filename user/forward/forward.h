@@ -20,6 +20,7 @@
 #include "forward/session.h"
 
 struct config;
+struct blocks;
 struct bypass;
 struct splice;
 struct forward;
@@ -74,10 +75,21 @@ void forward_set_bypass(struct forward *f, struct bypass *bp);
  * worker switches; when this returns none uses the old configuration any more.
  * Listening sockets of addresses that stay are not touched.
  *
- * Return: 0 or -errno.
+ * Return: 0 or -errno; -ENOSPC: with those of commands there would be too many blocks.
  */
 int forward_publish(struct forward *f, const struct config *config,
                     struct addr *ret_failed);
+
+/** forward_blocks() - those of the file are the ones of the configuration in force */
+struct blocks *forward_blocks(struct forward *f);
+
+/** forward_set_guarded() - are new connections counted before they get here as well? */
+void forward_set_guarded(struct forward *f, bool is_guarded);
+
+/** forward_on_full() - see limits_on_full() */
+void forward_on_full(struct forward *f,
+                     void (*fn)(void *ctx, const struct addr *client, bool is_full),
+                     void *ctx, uint64_t max);
 
 /** forward_stop_accepting() - serve whoever waits in a queue, then close listeners */
 void forward_stop_accepting(struct forward *f);

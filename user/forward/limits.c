@@ -13,14 +13,9 @@
 #define uthash_nonfatal_oom(element) ((void)(element))
 #include <uthash.h>
 
-#define N_SHARDS 64
+#include "forward/ip.h"
 
-/* Only what makes the IP: addresses with different ports are the same here. */
-struct ip {
-	uint8_t bytes[16];
-	uint32_t scope;
-	uint32_t family;
-};
+#define N_SHARDS 64
 
 struct entry {
 	struct ip ip;
@@ -28,26 +23,22 @@ struct entry {
 	UT_hash_handle hh;
 };
 
+/* Who wants to know when an address is full; each shard has it, under its lock. */
+struct watcher {
+	limits_full_fn fn; /* NULL: nobody */
+	void *ctx;
+	uint64_t max; /* 0: nobody is full */
+};
+
 struct shard {
 	pthread_mutex_t lock;
 	struct entry *entries;
+	struct watcher watcher;
 } __attribute__((aligned(64)));
 
 struct limits {
 	struct shard shards[N_SHARDS];
 };
-
-static struct ip ip_of(const struct addr *a)
-{
-	struct ip ip = { .family = a->sa.sa_family };
-	unsigned int len;
-	const uint8_t *bytes = addr_ip_bytes(a, &len);
-
-	memcpy(ip.bytes, bytes, len);
-	if (a->sa.sa_family == AF_INET6)
-		ip.scope = a->in6.sin6_scope_id;
-	return ip;
-}
 
 /* Neighbouring addresses land in different shards. */
 static struct shard *shard_of(struct limits *l, const struct ip *ip)
@@ -108,6 +99,18 @@ static struct entry *find_or_add(struct shard *shard, const struct ip *ip)
 	return e;
 }
 
+static bool is_full(const struct watcher *watcher, const struct entry *e)
+{
+	return watcher->fn && watcher->max > 0 && e->n_sessions >= watcher->max;
+}
+
+static void tell(const struct watcher *watcher, const struct entry *e, bool full)
+{
+	const struct addr client = ip_addr(&e->ip);
+
+	watcher->fn(watcher->ctx, &client, full);
+}
+
 int limits_enter(struct limits *l, const struct addr *client, uint64_t max)
 {
 	struct ip ip = ip_of(client);
@@ -121,8 +124,8 @@ int limits_enter(struct limits *l, const struct addr *client, uint64_t max)
 		r = -ENOMEM;
 	else if (max > 0 && e->n_sessions >= max)
 		r = -EUSERS; /* max > 0, so the entry was there before */
-	else
-		e->n_sessions++;
+	else if (++e->n_sessions == shard->watcher.max && shard->watcher.fn)
+		tell(&shard->watcher, e, true);
 	pthread_mutex_unlock(&shard->lock);
 	return r;
 }
@@ -132,15 +135,48 @@ void limits_leave(struct limits *l, const struct addr *client)
 	struct ip ip = ip_of(client);
 	struct shard *shard = shard_of(l, &ip);
 	struct entry *e;
+	bool was_full;
 
 	pthread_mutex_lock(&shard->lock);
 	HASH_FIND(hh, shard->entries, &ip, sizeof(ip), e);
 	assert(e && e->n_sessions > 0);
-	if (--e->n_sessions == 0) {
+	was_full = is_full(&shard->watcher, e);
+	e->n_sessions--;
+	if (was_full && !is_full(&shard->watcher, e))
+		tell(&shard->watcher, e, false);
+	if (e->n_sessions == 0) {
 		HASH_DEL(shard->entries, e);
 		free(e);
 	}
 	pthread_mutex_unlock(&shard->lock);
+}
+
+/* Under the shard's lock. Who was told of an address hears when that is no longer so. */
+static void change_watcher(struct shard *shard, const struct watcher *next)
+{
+	const struct watcher *now = &shard->watcher;
+	bool is_same = now->fn == next->fn && now->ctx == next->ctx;
+	struct entry *e, *after;
+
+	HASH_ITER(hh, shard->entries, e, after)
+	{
+		if (is_full(next, e))
+			tell(next, e, true);
+		else if (is_same && is_full(now, e))
+			tell(next, e, false);
+	}
+	shard->watcher = *next;
+}
+
+void limits_on_full(struct limits *l, limits_full_fn fn, void *ctx, uint64_t max)
+{
+	const struct watcher watcher = { .fn = fn, .ctx = ctx, .max = max };
+
+	for (int i = 0; i < N_SHARDS; i++) {
+		pthread_mutex_lock(&l->shards[i].lock);
+		change_watcher(&l->shards[i], &watcher);
+		pthread_mutex_unlock(&l->shards[i].lock);
+	}
 }
 
 size_t limits_n_addresses(struct limits *l)

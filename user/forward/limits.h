@@ -31,6 +31,20 @@ void limits_free(struct limits *l);
 int limits_enter(struct limits *l, const struct addr *client, uint64_t max);
 void limits_leave(struct limits *l, const struct addr *client);
 
+/* Called with a lock held: no function of this file may be called from it. */
+typedef void (*limits_full_fn)(void *ctx, const struct addr *client, bool is_full);
+
+/**
+ * limits_on_full() - hear of each address that reaches @max sessions or gets below again
+ * @fn:  by any thread, of one address in the right order; NULL: nobody hears any more
+ * @max: 0: no address is full
+ *
+ * With the call come those that are full now, and those that were for the same @fn and
+ * @ctx with another @max and are not with this one. When it returns nobody calls the @fn
+ * before.
+ */
+void limits_on_full(struct limits *l, limits_full_fn fn, void *ctx, uint64_t max);
+
 /** limits_n_addresses() - for tests that look for leaks */
 size_t limits_n_addresses(struct limits *l);
 

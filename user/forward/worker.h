@@ -20,8 +20,10 @@
 #include "base/pool.h"
 #include "base/wheel.h"
 #include "forward/forward.h"
+#include "forward/rates.h"
 #include "forward/session.h"
 
+struct blocks;
 struct match;
 struct rule;
 struct limits;
@@ -36,6 +38,7 @@ struct listener {
 	struct addr addr;
 	struct port *ports; /* owned; one for each worker */
 	bool is_kept;       /* while publishing: is in the new configuration too */
+	uint64_t next_ns;   /* atomic; of rate_enter(), for clients of all workers */
 };
 
 /* A worker's own listening socket. */
@@ -58,6 +61,8 @@ struct snapshot {
 	size_t n_listeners;
 	const struct rule **rules; /* owned array; by number of the rule's state */
 	size_t n_rules;
+	struct rate source_rate;   /* of new connections of one client IP */
+	struct rate listener_rate; /* ... of all clients of one listener */
 };
 
 /* The servers that a connecting client has tried without success. */
@@ -114,6 +119,9 @@ struct forward {
 	struct forward_options options;
 	struct session_table table;
 	struct limits *limits;
+	struct blocks *blocks;
+	struct rates *rates;
+	bool is_guarded;       /* atomic; see forward_set_guarded() */
 	struct bypass *bypass; /* borrowed; NULL: none */
 	struct splice *splice; /* borrowed; NULL: none */
 	uint32_t fd_limit;     /* as it was at the start */

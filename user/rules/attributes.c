@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "rules/alloc.h"
 #include "rules/config.h"
 #include "rules/lexer.h"
 #include "rules/similar.h"
@@ -33,6 +34,13 @@ _Static_assert(ARRAY_SIZE(datapath_words) == DATAPATH_N + 1,
 	.offset = offsetof(struct type, member),                       \
 	.size = sizeof(((struct type *)0)->member)
 #define FLAG(member) .flag_offset = offsetof(struct config, member)
+#define LIST(type, member, attribute_name, attribute_scope, how)            \
+	.name = attribute_name, .scope = attribute_scope, .read_list = how, \
+	.offset = offsetof(struct type, member), .flag_offset = VALUE_NO_FLAG
+#define RATE(member, attribute_name)                                \
+	ATTRIBUTE(config, member, attribute_name, ATTRIBUTE_GLOBAL, \
+	          value_read_strict),                               \
+	        .max = CONFIG_RATE_MAX, .flag_offset = VALUE_NO_FLAG
 
 static const struct attribute attributes[] = {
 	{ ATTRIBUTE(config, maxsessions_per_ip, "maxsessions_per_ip", ATTRIBUTE_GLOBAL,
@@ -49,6 +57,14 @@ static const struct attribute attributes[] = {
 	  .max = TIMEOUT_MAX_S, .unit = " seconds", FLAG(has_grace) },
 	{ ATTRIBUTE(config, may_bypass, "bypass", ATTRIBUTE_GLOBAL, value_read_choice),
 	  .words = switch_words, .flag_offset = VALUE_NO_FLAG },
+	{ LIST(config, guard, "guard", ATTRIBUTE_GLOBAL, list_read_guard) },
+	{ LIST(config, blocks, "block", ATTRIBUTE_GLOBAL, list_read_networks),
+	  .has_addresses = true },
+	{ RATE(syn_rate, "syn_rate"), .unit = " connections a second" },
+	{ RATE(burst, "burst"), .unit = " connections" },
+	{ RATE(listener_syn_rate, "listener_syn_rate"),
+	  .unit = " connections a second" },
+	{ RATE(listener_burst, "listener_burst"), .unit = " connections" },
 
 	{ ATTRIBUTE(rule, timeout_s, "timeout", ATTRIBUTE_RULE, value_read_lenient),
 	  .max = TIMEOUT_MAX_S, .unit = " seconds", .flag_offset = VALUE_NO_FLAG },
@@ -119,21 +135,39 @@ static void list_names(enum attribute_scope scope, char *text, size_t size)
 			                       attributes[i].name);
 }
 
+void attributes_offer(enum attribute_scope scope, struct similar *s)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(attributes); i++)
+		if (attributes[i].scope == scope)
+			similar_offer(s, attributes[i].name);
+}
+
 static const char *nearest_name(const struct token *name, enum attribute_scope scope)
 {
 	struct similar s = { .text = name->text, .len = name->len };
 
-	for (size_t i = 0; i < ARRAY_SIZE(attributes); i++)
-		if (attributes[i].scope == scope)
-			similar_offer(&s, attributes[i].name);
+	attributes_offer(scope, &s);
 	return s.best;
+}
+
+/* Was a list surely meant? Then more than one value belongs to @name. */
+static const struct attribute *find_meant_list(const struct token *name,
+                                               enum attribute_scope scope)
+{
+	const char *nearest = nearest_name(name, scope);
+
+	for (size_t i = 0; i < ARRAY_SIZE(attributes); i++)
+		if (attributes[i].read_list && (token_is(name, attributes[i].name) ||
+		                                attributes[i].name == nearest))
+			return &attributes[i];
+	return NULL;
 }
 
 static void report_unknown(const struct block *b, const struct token *name)
 {
 	const struct attribute *elsewhere = find(name, false, 0);
 	const char *nearest = nearest_name(name, b->scope);
-	char expected[160];
+	char expected[256];
 
 	list_names(b->scope, expected, sizeof(expected));
 	if (elsewhere) {
@@ -190,6 +224,17 @@ static bool next_value(const struct block *b, struct token *ret_value)
 	return line_next_token(b->line, ret_value);
 }
 
+/* The same, of a list. */
+static bool next_of_list(const struct block *b, const struct attribute *a,
+                         struct token *ret_value)
+{
+	struct token next;
+
+	if (!a->has_addresses && line_peek_token(b->line, &next) && is_address(&next))
+		return false;
+	return next_value(b, ret_value);
+}
+
 /* Reports and cuts off a glued ')', which also ends the block. */
 static bool is_last_glued(const struct block *b, struct token *t)
 {
@@ -197,6 +242,16 @@ static bool is_last_glued(const struct block *b, struct token *t)
 		return false;
 	block_report(b, t->span, "a blank before the ')'",
 	             "the ')' must stand alone, not " QUOTED, QUOTE(*t));
+	return true;
+}
+
+static bool skip_list(struct block *b, const struct attribute *a)
+{
+	struct token value;
+
+	while (next_of_list(b, a, &value))
+		if (value.text[value.len - 1] == ')')
+			return false;
 	return true;
 }
 
@@ -213,6 +268,42 @@ static bool skip_value(struct block *b)
 	return value.text[value.len - 1] != ')';
 }
 
+/* "eth0, eth1" */
+static bool report_comma(const struct block *b, const struct token *t)
+{
+	if (!memchr(t->text, ',', t->len))
+		return false;
+	block_report(b, t->span, "blanks only between the values of a list",
+	             "there is no ',' in a block: " QUOTED, QUOTE(*t));
+	return true;
+}
+
+/* A name and all that belongs to it; false when the block ends with that. */
+static bool read_list(struct block *b, const struct attribute *a,
+                      const struct token *name)
+{
+	auto_free struct token *values = NULL;
+	size_t n = 0, n_errors = b->diags->n_errors;
+	bool is_open = true;
+	struct token value;
+
+	while (is_open && next_of_list(b, a, &value)) {
+		is_open = !is_last_glued(b, &value);
+		if (!is_open)
+			value = token_part(&value, 0, value.len - 1);
+		if (!report_comma(b, &value) && !report_punctuation(b, &value, true)) {
+			values = alloc_slot(values, n, sizeof(value));
+			values[n++] = value;
+		}
+	}
+	if (n > 0)
+		a->read_list(b, a, name, values, n);
+	else if (b->diags->n_errors == n_errors)
+		block_report(b, name->span, "( NAME VALUE VALUE ... )",
+		             "attribute " QUOTED " has no value", QUOTE(*name));
+	return is_open;
+}
+
 /* One pair from its name on; false when the block ends with it. */
 static bool read_pair(struct block *b, struct token *name)
 {
@@ -225,8 +316,11 @@ static bool read_pair(struct block *b, struct token *name)
 		if (report_punctuation(b, name, false))
 			return true;
 		report_unknown(b, name);
-		return skip_value(b);
+		a = find_meant_list(name, b->scope);
+		return a ? skip_list(b, a) : skip_value(b);
 	}
+	if (a->read_list)
+		return read_list(b, a, name);
 	if (!next_value(b, &value)) {
 		block_report(b, name->span, "( NAME VALUE )",
 		             "attribute " QUOTED " has no value", QUOTE(*name));

@@ -29,6 +29,10 @@ void config_free(struct config *c)
 	free(c->rules);
 	free(c->lines);
 	free(c->log_target);
+	for (size_t i = 0; i < c->guard.n_interfaces; i++)
+		free(c->guard.interfaces[i]);
+	free(c->guard.interfaces);
+	free(c->blocks);
 	free(c);
 }
 
@@ -46,14 +50,29 @@ void build_add_rule(struct config *c, char *comment, struct rule *rule)
 	build_add_line(c, comment, rule);
 }
 
+/* Attributes that own memory, from a copy of @old's structure on. */
+static void copy_owned(struct config *c, const struct config *old)
+{
+	const struct config_guard *guard = &old->guard;
+
+	c->log_target = old->log_target
+	                        ? alloc_text(old->log_target, strlen(old->log_target))
+	                        : NULL;
+	c->guard.interfaces = alloc_zeroed(guard->n_interfaces, sizeof(char *));
+	for (size_t i = 0; i < guard->n_interfaces; i++)
+		c->guard.interfaces[i] = alloc_text(guard->interfaces[i],
+		                                    strlen(guard->interfaces[i]));
+	c->blocks = alloc_zeroed(old->n_blocks, sizeof(*c->blocks));
+	if (old->n_blocks)
+		memcpy(c->blocks, old->blocks, old->n_blocks * sizeof(*c->blocks));
+}
+
 struct config *build_copy(const struct config *old)
 {
 	struct config *c = alloc_zeroed(1, sizeof(*c));
 
 	*c = *old;
-	c->log_target = old->log_target
-	                        ? alloc_text(old->log_target, strlen(old->log_target))
-	                        : NULL;
+	copy_owned(c, old);
 	/* Empty arrays first: only those that grew from the start may grow. */
 	c->rules = NULL;
 	c->lines = NULL;

@@ -18,6 +18,13 @@
 #include "rules/parse.h"
 #include "rules/rule.h"
 
+/* A burst needs its rate, which another line may have. */
+struct burst {
+	const char *name, *rate_name;
+	struct diag_span span; /* of its name, where it stands last */
+	bool has_rate;         /* named, with a good value or a bad one */
+};
+
 struct reader {
 	struct parse_env env;
 	struct config *config;
@@ -25,7 +32,29 @@ struct reader {
 	size_t max_rules;
 	size_t n_rule_lines; /* good and bad */
 	bool is_open;        /* the last rule was not ended on its line */
+	struct burst source, listener;
 };
+
+static void remember_burst(struct burst *burst, struct line line)
+{
+	struct token t;
+
+	while (line_next_token(&line, &t)) {
+		if (token_is(&t, burst->name))
+			burst->span = t.span;
+		burst->has_rate = burst->has_rate || token_is(&t, burst->rate_name);
+	}
+}
+
+/* @is_good: nothing else is wrong; if not, it may be the rate that is. */
+static void report_burst(const struct burst *burst, uint32_t n, uint32_t rate,
+                         bool is_good, struct diag_list *diags)
+{
+	if (n > 0 && rate == 0 && (is_good || !burst->has_rate))
+		diag_add(diags, DIAG_ERROR, DIAG_ATTRIBUTE, burst->span, NULL,
+		         "%s needs a %s: ( %s N %s M )", burst->name, burst->rate_name,
+		         burst->rate_name, burst->name);
+}
 
 /* Its values are kept elsewhere; only a comment makes it a line that stays. */
 static void read_global(struct reader *r, struct line *line)
@@ -34,6 +63,8 @@ static void read_global(struct reader *r, struct line *line)
 	char *comment = build_comment(line);
 
 	line_next_token(line, &open);
+	remember_burst(&r->source, *line);
+	remember_burst(&r->listener, *line);
 	if (attributes_parse(ATTRIBUTE_GLOBAL, r->config, line, r->env.diags))
 		parse_warn_of_rest(line, ")", r->env.diags);
 	if (comment)
@@ -113,9 +144,13 @@ int config_parse(const char *text, size_t len, size_t max_rules,
 		.env = { .old = old, .resolver = resolver, .diags = diags },
 		.config = build_new(),
 		.max_rules = max_rules,
+		.source = { .name = "burst", .rate_name = "syn_rate" },
+		.listener = { .name = "listener_burst",
+		              .rate_name = "listener_syn_rate" },
 	};
 	size_t n_errors = diags->n_errors;
 	struct line line;
+	bool is_good;
 
 	r.env.ids = &r.ids;
 	while (lexer_next_line(&lexer, &line)) {
@@ -123,6 +158,10 @@ int config_parse(const char *text, size_t len, size_t max_rules,
 		warn_of_cr(diags, &line);
 	}
 	names_fini(&r.ids);
+	is_good = diags->n_errors == n_errors;
+	report_burst(&r.source, r.config->burst, r.config->syn_rate, is_good, diags);
+	report_burst(&r.listener, r.config->listener_burst, r.config->listener_syn_rate,
+	             is_good, diags);
 
 	if (diags->n_errors > n_errors) {
 		config_free(r.config);

@@ -23,6 +23,7 @@
 #include "base/addr.h"
 #include "base/log.h"
 #include "rules/diag.h"
+#include "rules/network.h"
 #include "rules/pattern.h"
 #include "rules/state.h"
 
@@ -113,6 +114,14 @@ struct config_line {
 	struct rule *rule; /* NULL: comment, blank or global line */
 };
 
+/* `guard IFACE ... dry-run reject` */
+struct config_guard {
+	char **interfaces; /* owned, and each of them; in file order, none twice */
+	size_t n_interfaces;
+	bool is_dry_run;
+	bool rejects;
+};
+
 struct config {
 	struct rule **rules; /* in file order; each referenced */
 	size_t n_rules;
@@ -126,11 +135,20 @@ struct config {
 	enum log_format log_format;
 	unsigned int grace_s;    /* default CONFIG_GRACE_S */
 	unsigned int may_bypass; /* of datapath auto: 1 or 0 */
+	struct config_guard guard;
+	uint32_t syn_rate; /* new connections a second of one IP; 0: no limit */
+	uint32_t burst;    /* ... at once; 0: as many as syn_rate */
+	uint32_t listener_syn_rate; /* ... of one listener, from all clients */
+	uint32_t listener_burst;
+	struct network *blocks; /* owned; in file order; one may be there twice */
+	size_t n_blocks;
 	/* which of the above the file names, so that a dump says no more than it */
 	bool has_workers, has_log, has_log_format, has_grace;
 };
 
 #define CONFIG_GRACE_S 30
+#define CONFIG_RATE_MAX 1000000 /* of connections, per second and at once */
+#define CONFIG_BLOCKS_MAX 65536
 
 /**
  * config_resolve_fn - look up a server's host name

@@ -60,7 +60,7 @@ struct diag_span {
 };
 
 struct diag_list {
-	struct diag *items; /* owned; in file order */
+	struct diag *items; /* owned; in file order, what only its end shows last */
 	size_t n_items;
 	size_t n_errors;
 };

@@ -12,6 +12,7 @@
 #include "rules/config.h"
 
 #define LINE_END "\r\n"
+#define NETWORKS_OF_A_LINE 8
 
 /* A block of attributes; not opened before it has one, so never empty. */
 struct block {
@@ -125,14 +126,49 @@ static void put_global_block(FILE *out, const struct config *c)
 		put_number(&b, "grace", c->grace_s);
 	if (c->may_bypass)
 		put_text(&b, "bypass", "on");
+	if (c->syn_rate)
+		put_number(&b, "syn_rate", c->syn_rate);
+	if (c->burst)
+		put_number(&b, "burst", c->burst);
+	if (c->listener_syn_rate)
+		put_number(&b, "listener_syn_rate", c->listener_syn_rate);
+	if (c->listener_burst)
+		put_number(&b, "listener_burst", c->listener_burst);
 	put_block_end(&b);
 	if (b.is_open)
 		fputs(LINE_END, out);
 }
 
+static void put_guard(FILE *out, const struct config_guard *g)
+{
+	if (g->n_interfaces == 0)
+		return;
+	fputs("( guard", out);
+	for (size_t i = 0; i < g->n_interfaces; i++)
+		fprintf(out, " %s", g->interfaces[i]);
+	fprintf(out, "%s%s )" LINE_END, g->is_dry_run ? " dry-run" : "",
+	        g->rejects ? " reject" : "");
+}
+
+/* There may be many, and people read the file. */
+static void put_blocks(FILE *out, const struct network *blocks, size_t n)
+{
+	char text[NETWORK_TEXT_LEN];
+
+	for (size_t i = 0; i < n; i++) {
+		bool is_first = i % NETWORKS_OF_A_LINE == 0;
+		bool is_last = i + 1 == n || (i + 1) % NETWORKS_OF_A_LINE == 0;
+
+		fprintf(out, "%s %s%s", is_first ? "( block" : "",
+		        network_format(&blocks[i], text), is_last ? " )" LINE_END : "");
+	}
+}
+
 void format_config(FILE *out, const struct config *config)
 {
 	put_global_block(out, config);
+	put_guard(out, &config->guard);
+	put_blocks(out, config->blocks, config->n_blocks);
 	for (size_t i = 0; i < config->n_lines; i++) {
 		const struct config_line *line = &config->lines[i];
 

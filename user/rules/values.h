@@ -2,8 +2,8 @@
 /*
  * values.h - the kinds of values that attributes have.
  *
- * Private to attributes.c and values.c. Each reader checks one value and stores it,
- * or reports it and stores nothing.
+ * Private to attributes.c, values.c and lists.c. Each reader checks a value and stores
+ * it, or reports it and stores nothing.
  */
 #ifndef G5X_RULES_VALUES_H
 #define G5X_RULES_VALUES_H
@@ -29,6 +29,11 @@ struct attribute {
 	enum attribute_scope scope;
 	void (*read)(struct block *b, const struct attribute *a,
 	             const struct token *value);
+	/* Instead: a list, all that follows up to the next name of the scope. */
+	void (*read_list)(struct block *b, const struct attribute *a,
+	                  const struct token *name, const struct token *values,
+	                  size_t n);
+	bool has_addresses;  /* of a list: a ':' does not end it */
 	size_t offset, size; /* the member it sets */
 	size_t flag_offset; /* the bool that says the file names it, or VALUE_NO_FLAG */
 	uint64_t min;       /* of a strict number */
@@ -39,6 +44,11 @@ struct attribute {
 };
 
 #define VALUE_NO_FLAG SIZE_MAX
+
+struct similar;
+
+/** attributes_offer() - every name of the scope, for "did you mean" */
+void attributes_offer(enum attribute_scope scope, struct similar *s);
 
 static inline enum diag_code block_code(const struct block *b)
 {
@@ -63,5 +73,13 @@ void value_read_choice(struct block *b, const struct attribute *a,
 /** value_read_log_target() - one of the row's words, or a path */
 void value_read_log_target(struct block *b, const struct attribute *a,
                            const struct token *value);
+
+/** list_read_guard() - interfaces and switches of struct config_guard; @n at least 1 */
+void list_read_guard(struct block *b, const struct attribute *a,
+                     const struct token *name, const struct token *values, size_t n);
+
+/** list_read_networks() - of struct config's blocks */
+void list_read_networks(struct block *b, const struct attribute *a,
+                        const struct token *name, const struct token *values, size_t n);
 
 #endif /* G5X_RULES_VALUES_H */
