@@ -92,7 +92,8 @@ LIB_OBJ  := $(LIB_SRC:%.c=$(OUT)/%.o)
 TEST_LIB := $(OUT)/libtest.a
 HELP_OBJ := $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/lib/*.c))
 ALL_OBJ  := $(LIB_OBJ) $(HELP_OBJ) $(patsubst %.c,$(OUT)/%.o,user/g5x.c user/demo.c \
-	    $(wildcard tests/unit/*.c tests/bpf/*.c tests/fuzz/*.c tests/soak/*.c))
+	    $(wildcard tests/unit/*.c tests/bpf/*.c tests/fuzz/*.c tests/soak/*.c \
+	    tests/flood/*.c))
 TESTS    := $(UNIT:%=$(OUT)/tests/%) $(BPF_TESTS:%=$(OUT)/tests/bpf/%) \
 	    $(FUZZERS:%=$(OUT)/tests/replay_%)
 
@@ -149,13 +150,17 @@ $(OUT)/g5x-soak: $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/soak/*.c))
 	$(say) LINK $@
 	$(Q)$(COMPILE) $(LINK) $^ -o $@
 
-tests: $(OUT)/g5x $(OUT)/g5x-demo $(OUT)/g5x-soak $(TESTS) ## build everything that `make test` runs
+$(OUT)/g5x-flood: $(OUT)/tests/flood/flood.o
+	$(say) LINK $@
+	$(Q)$(COMPILE) $(LINK) $^ -o $@
+
+tests: $(OUT)/g5x $(OUT)/g5x-demo $(OUT)/g5x-soak $(OUT)/g5x-flood $(TESTS) ## build everything that `make test` runs
 
 # ---- BPF --------------------------------------------------------------------------
 # bpf/X.bpf.c -> X.bpf.o -> (bpftool gen object) X.o -> X.skel.h. A skeleton made of
 # several programs gets a line of its own, such as: SKEL_relay := splice track maps
 
-SKELS := probe splice bypass
+SKELS := probe splice bypass guard
 SKEL_bypass := bypass meet
 
 SKEL_HEADERS := $(SKELS:%=$(OUT)/bpf/%.skel.h)

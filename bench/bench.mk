@@ -19,6 +19,12 @@ bench: setup-bench ## compare with HAProxy and nginx: table, page and data (QUIC
 	    $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY)) \
 	    $(if $(CONGESTION),--congestion $(CONGESTION))
 
+# With ROUNDS=N; needs two CPUs.
+bench-guard: setup ## what the guard takes from a flood of new connections, and what it costs
+	$(Q)$(SUBMAKE) $(OUT)/g5x $(OUT)/g5x-flood $(BENCH_LOAD) $(OUT)/tests/bpf/test_guard_cost
+	$(Q)/usr/bin/python3 bench/flood.py --build $(OUT) $(if $(ROUNDS),--rounds $(ROUNDS))
+	$(Q)G5X_GUARD_COST=1 $(OUT)/tests/bpf/test_guard_cost
+
 $(BENCH_LOAD): $(BENCH_OBJ)
 	$(say) LINK $@
 	$(Q)$(COMPILE) $(LINK) $^ -ljson-c -lm -o $@
@@ -28,4 +34,4 @@ tests: $(BENCH_LOAD)
 
 -include $(BENCH_OBJ:.o=.d)
 
-.PHONY: setup-bench bench
+.PHONY: setup-bench bench bench-guard

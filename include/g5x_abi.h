@@ -239,4 +239,153 @@ struct g5x_bypass_session {
 };
 _Static_assert(sizeof(struct g5x_bypass_session) == 520, "ABI: no padding");
 
+/*
+ * The guard (bpf/guard.bpf.c): what no rule would accept is dropped before it is a socket.
+ * Only packets that begin a connection (SYN without ACK or RST) are looked at.
+ *
+ * A rule set is four maps in one place of four maps of maps. There are two places, and
+ * g5x_guard_active says which one counts: a packet reads it once and stays with it.
+ */
+struct g5x_source {
+	__u32 family; /* 4 or 6 */
+	__u32 address
+	        [4]; /* network byte order; IPv4 is the first word, the rest zero */
+};
+_Static_assert(sizeof(struct g5x_source) == 20, "ABI: no padding");
+
+/* Where a client connects to. */
+struct g5x_guard_address {
+	struct g5x_source ip;
+	__u32 port; /* host byte order */
+};
+_Static_assert(sizeof(struct g5x_guard_address) == 24, "ABI: no padding");
+
+/* Key of a trie: a blocked network. */
+struct g5x_block_key {
+	__u32 prefix_len; /* 32 + bits of the network */
+	struct g5x_source network;
+};
+_Static_assert(sizeof(struct g5x_block_key) == 24, "ABI: no padding");
+
+struct g5x_block {
+	__u64 until_ns; /* CLOCK_MONOTONIC; 0: for ever. Of all networks around it the latest */
+};
+_Static_assert(sizeof(struct g5x_block) == 8, "ABI: no padding");
+
+/* Key of a trie of the rule set: a network that a listener has a client pattern for. */
+struct g5x_client_key {
+	__u32 prefix_len; /* 64 + bits of the network */
+	__u32 listener;   /* number in the rule set */
+	struct g5x_source network;
+};
+_Static_assert(sizeof(struct g5x_client_key) == 28, "ABI: no padding");
+
+#define G5X_GLOB_N_CHARACTERS 18
+
+/*
+ * A glob as a set of places in it that a text can have got to: bit i is "the first i
+ * characters of the glob are matched". A character moves a place on, or keeps it where a
+ * '*' stands before the next one.
+ */
+struct g5x_glob {
+	/* Bit i: the glob's i-th character is this one, or '?'. "0".."9", "a".."f" ".", ":". */
+	__u64 takes[G5X_GLOB_N_CHARACTERS];
+	__u64 stays; /* bit i: a '*' stands before the i-th character, or at the end */
+	__u64 end;   /* the place of the end, one bit; 0: matches nothing */
+};
+_Static_assert(sizeof(struct g5x_glob) == 160, "ABI: no padding");
+
+enum g5x_pattern_kind {
+	G5X_PATTERN_ANY,
+	G5X_PATTERN_PREFIX, /* IP */
+	G5X_PATTERN_EXACT,  /* port */
+	G5X_PATTERN_GLOB,
+};
+
+/* A client pattern that is more than a network with any port. */
+struct g5x_client_pattern {
+	__u32 ip_kind;
+	__u32 port_kind;
+	struct g5x_source network; /* GLOB: the family alone; 0: the text of either */
+	__u32 prefix_len;          /* bits */
+	__u32 port;                /* host byte order */
+	__u32 reserved;
+	struct g5x_glob ip;
+	struct g5x_glob port_text;
+};
+_Static_assert(sizeof(struct g5x_client_pattern) == 360, "ABI: no padding");
+
+#define G5X_GUARD_N_PATTERNS 64 /* of one listener, at the most */
+
+/* Value of the rule set's map of addresses. */
+struct g5x_guarded {
+	struct g5x_guard_address
+	        listener; /* as configured, perhaps a wildcard: counters */
+	__u32 number;
+	__u32 takes_all;    /* some rule wants everybody */
+	__u32 has_networks; /* the trie of clients has some of it */
+	__u32 first_pattern;
+	__u32 n_patterns;
+	__u32 is_manage; /* limits and rates are not for those who manage */
+};
+_Static_assert(sizeof(struct g5x_guarded) == 48, "ABI: no padding");
+
+/* Rates as in GCRA (ITU-T I.371): a connection each interval, some of them at once. */
+struct g5x_guard_settings {
+	__u64 source_interval_ns; /* 0: no rate */
+	__u64 source_slack_ns;    /* interval x (burst - 1) */
+	__u64 listener_interval_ns;
+	__u64 listener_slack_ns;
+	__u32 limits_sessions; /* g5x_guard_full counts */
+	__u32 is_dry_run;      /* count, and let all through */
+	__u32 rejects;         /* answer with a reset */
+	__u32 reserved;
+};
+_Static_assert(sizeof(struct g5x_guard_settings) == 48, "ABI: no padding");
+
+enum g5x_drop_reason {
+	G5X_DROP_BLOCKED,
+	G5X_DROP_NO_RULE,
+	G5X_DROP_SESSIONS,
+	G5X_DROP_SOURCE_RATE,
+	G5X_DROP_LISTENER_RATE,
+
+	G5X_DROP_N
+};
+
+struct g5x_drops {
+	__u64 blocked;
+	__u64 no_rule;
+	__u64 sessions;
+	__u64 source_rate;
+	__u64 listener_rate;
+};
+_Static_assert(sizeof(struct g5x_drops) == 8 * G5X_DROP_N, "ABI: one for each reason");
+
+/* Of a listener, for each CPU; packets. */
+struct g5x_guard_counts {
+	__u64 passed;
+	__u64 reset; /* of those dropped */
+	struct g5x_drops dropped;
+	struct g5x_drops would_drop; /* in a dry run; passed counts them as well */
+};
+_Static_assert(sizeof(struct g5x_guard_counts) == 96, "ABI: no padding");
+
+struct g5x_pace {
+	__u64 next_ns; /* CLOCK_MONOTONIC: when the next one is due at this rate */
+};
+_Static_assert(sizeof(struct g5x_pace) == 8, "ABI: no padding");
+
+/* A packet was dropped, one of many. */
+struct g5x_guard_event {
+	struct g5x_guard_address source;
+	struct g5x_guard_address listener; /* as in g5x_guarded */
+	__u32 reason;
+	__u32 ifindex;
+	__u32 is_dry_run;
+	__u32 reserved;
+	__u64 n_untold; /* others since the last event of this CPU */
+};
+_Static_assert(sizeof(struct g5x_guard_event) == 72, "ABI: no padding");
+
 #endif /* G5X_ABI_H */

@@ -154,6 +154,7 @@ static const struct commands_ops ops = {
 	.list_guard = list_forwards,
 	.get_splice_text = get_splice_text,
 	.get_bypass_text = get_splice_text,
+	.get_guard_text = get_splice_text,
 };
 
 static void start(struct program *p)

@@ -19,6 +19,13 @@ OTHER = "127.0.0.2"
 MANY = 30
 
 
+def blocks_of(manage):
+    """Of `list guard`, whose first line says what the guard does."""
+    answer = manage.ask("list guard")
+    assert answer.startswith("guard off\r\n")
+    return answer.partition("\r\n")[2]
+
+
 @pytest.fixture
 def rules(g5x, serve):
     """rules(globals) -> those, and a server behind FORWARD, FORWARD6 and SECOND."""
@@ -126,10 +133,10 @@ def test_network_is_blocked_until_it_is_unblocked(g5x, start):
     assert manage.ask("block 127.0.0.2") == "block ok\r\n"
     assert not is_served(source=OTHER)
     assert is_served()
-    assert manage.ask("list guard") == "block 127.0.0.2/32 command for ever\r\n"
+    assert blocks_of(manage) == "block 127.0.0.2/32 command for ever\r\n"
     assert manage.ask("unblock 127.0.0.2/32") == "unblock ok\r\n"
     assert is_served(source=OTHER)
-    assert manage.ask("list guard") == ""
+    assert blocks_of(manage) == ""
     assert manage.ask("unblock 127.0.0.2").startswith("unblock failed[-2] ")
     g5x.wait_for_log(r"management client \S+: block 127\.0\.0\.2/32 for ever")
     g5x.wait_for_log(r"management client \S+: unblock 127\.0\.0\.2/32")
@@ -139,12 +146,12 @@ def test_block_ends_when_its_time_is_over(g5x, start):
     manage = start()
     assert manage.ask("block 127.0.0.2/31 3600") == "block ok\r\n"
     assert not is_served(source=OTHER)
-    line = manage.ask("list guard")
+    line = blocks_of(manage)
     seconds = re.fullmatch(r"block 127\.0\.0\.2/31 command (\d+) seconds\r\n", line)
     assert 3000 < int(seconds[1]) <= 3600
     assert manage.ask("block 127.0.0.2/31 1") == "block ok\r\n"
     wait_until(lambda: is_served(source=OTHER), "the block ends")
-    assert manage.ask("list guard") == ""
+    assert blocks_of(manage) == ""
     wait_until(
         lambda: manage.ask("unblock 127.0.0.2/31").startswith("unblock failed[-2]"),
         "the block is dropped",
@@ -156,7 +163,7 @@ def test_network_around_one_whose_time_is_over_stays_blocked(start):
     manage = start("( block 127.0.0.2/31 )")
     manage.ask("block 127.0.0.2 1")
     shorter = "block 127.0.0.2/31 file\r\n"
-    wait_until(lambda: manage.ask("list guard") == shorter, "the inner block ends")
+    wait_until(lambda: blocks_of(manage) == shorter, "the inner block ends")
     assert not is_served(source=OTHER)
 
 
@@ -164,13 +171,13 @@ def test_blocks_of_commands_are_kept_over_a_reload(start, reload):
     manage = start("( block 127.0.0.3 )")
     manage.ask("block 127.0.0.2")
     manage.ask("block 127.0.0.3 3600")
-    before = manage.ask("list guard").split("\r\n")
+    before = blocks_of(manage).split("\r\n")
     assert before[0] == "block 127.0.0.2/32 command for ever"
     assert before[1].startswith("block 127.0.0.3/32 file command 3")
     reload()
     assert not is_served(source=OTHER)
     assert not is_served(source="127.0.0.3")
-    after = manage.ask("list guard").split("\r\n")
+    after = blocks_of(manage).split("\r\n")
     assert after[0] == before[0]
     assert after[1].startswith("block 127.0.0.3/32 command 3")
 
@@ -199,7 +206,7 @@ def test_bad_block_command_says_what_would_be_right(start):
     )
     assert manage.ask("block 127.0.0.2 never").startswith("block failed[-2] ")
     assert is_served(source=OTHER)
-    assert manage.ask("list guard") == ""
+    assert blocks_of(manage) == ""
 
 
 def test_session_that_is_there_goes_on(start):
@@ -215,7 +222,7 @@ def test_session_that_is_there_goes_on(start):
 def test_list_of_many_blocks_is_complete(start):
     networks = [f"10.{i // 256}.{i % 256}.0/24" for i in range(3000)]
     manage = start(f"( block {' '.join(networks)} )")
-    lines = manage.ask("list guard").split("\r\n")
+    lines = blocks_of(manage).split("\r\n")
     assert lines == [f"block {network} file" for network in networks] + [""]
 
 

@@ -90,6 +90,7 @@ static const struct commands_ops ops = {
 	.list_forwards = list_forwards,
 	.get_splice_text = get_no_text,
 	.get_bypass_text = get_no_text,
+	.get_guard_text = get_no_text,
 };
 
 static struct fake_resolver fake;

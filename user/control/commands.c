@@ -53,6 +53,9 @@ static enum command_result show_version(struct invocation *i)
 	text = i->commands->ops->get_bypass_text(i->commands->ctx);
 	if (text[0] != '\0')
 		fprintf(i->out, " bypass=\"%s\"", text);
+	text = i->commands->ops->get_guard_text(i->commands->ctx);
+	if (text[0] != '\0')
+		fprintf(i->out, " guard=\"%s\"", text);
 	fputs(LINE_END, i->out);
 	return COMMAND_DONE;
 }

@@ -60,9 +60,11 @@ struct commands_ops {
 	/* As list_forwards. */
 	bool (*list_guard)(void *ctx, FILE *out, struct listing *at);
 
-	/* Is splicing or bypassing on, and why; "" when no rule has asked for it. */
+	/* Are splicing, bypassing and the guard on, and why; "" when nobody has asked for
+	 * it. */
 	const char *(*get_splice_text)(void *ctx);
 	const char *(*get_bypass_text)(void *ctx);
+	const char *(*get_guard_text)(void *ctx);
 };
 
 struct commands {

@@ -22,17 +22,6 @@
 #include "rules/config.h"
 
 #define DRAIN_LOOK_MS 50
-#define LINE_END "\r\n"
-#define BLOCKS_AT_ONCE 512
-#define S_MS 1000
-
-/* Blocks that are over refuse nobody; they are dropped once a second at the most. */
-static void control_blocks_changed(struct control *c)
-{
-	uint64_t next_ms = blocks_next_ms(forward_blocks(c->forward));
-
-	c->blocks_due_ms = next_ms ? (next_ms + S_MS - 1) / S_MS * S_MS : 0;
-}
 
 static void put_failure(const struct control *c, int r, const struct addr *failed,
                         char reason[COMMANDS_REASON_LEN])
@@ -74,7 +63,8 @@ int control_apply(struct control *c, struct config *config,
 	if (c->config)
 		config_free(c->config);
 	c->config = config;
-	control_blocks_changed(c);
+	blocking_changed(&c->blocking);
+	guarding_apply(&c->guarding, config);
 	return 0;
 }
 
@@ -116,51 +106,27 @@ static bool list_forwards(void *ctx, FILE *out, struct listing *at)
 static int block(void *ctx, const struct network *network, unsigned int seconds)
 {
 	struct control *c = ctx;
-	uint64_t until_ms = seconds ? clock_ms() + (uint64_t)seconds * S_MS : 0;
-	int r = blocks_add(forward_blocks(c->forward), network, until_ms);
 
-	if (r == 0)
-		control_blocks_changed(c);
-	return r;
+	return blocking_block(&c->blocking, network, seconds);
 }
 
 static int unblock(void *ctx, const struct network *network)
 {
 	struct control *c = ctx;
-	int r = blocks_remove(forward_blocks(c->forward), network);
 
-	if (r == 0)
-		control_blocks_changed(c);
-	return r;
+	return blocking_unblock(&c->blocking, network);
 }
 
-/* @now_ms: one that is over is no line */
-static void put_block(FILE *out, const struct block *b, uint64_t now_ms)
-{
-	bool is_over = b->until_ms > 0 && b->until_ms <= now_ms;
-	char text[NETWORK_TEXT_LEN];
-
-	if (!b->is_of_file && is_over)
-		return;
-	fprintf(out, "block %s%s", network_format(&b->network, text),
-	        b->is_of_file ? " file" : "");
-	if (b->is_of_command && b->until_ms == 0)
-		fputs(" command for ever", out);
-	else if (b->is_of_command && !is_over)
-		fprintf(out, " command %llu seconds",
-		        (unsigned long long)(b->until_ms - now_ms + S_MS - 1) / S_MS);
-	fputs(LINE_END, out);
-}
-
+/* What the guard does, and then what is blocked, guard or not. */
 static bool list_guard(void *ctx, FILE *out, struct listing *at)
 {
-	struct control *c = ctx;
-	size_t n;
-	const struct block *blocks = blocks_get(forward_blocks(c->forward), &n);
+	const struct control *c = ctx;
 
-	for (int i = 0; i < BLOCKS_AT_ONCE && at->next < n; i++)
-		put_block(out, &blocks[at->next++], clock_ms());
-	return at->next < n;
+	if (at->stage > 0)
+		return blocking_list(&c->blocking, out, at);
+	if (!guarding_list(&c->guarding, out, at))
+		*at = (struct listing){ .stage = 1 };
+	return true;
 }
 
 static const char *get_splice_text(void *ctx)
@@ -177,6 +143,13 @@ static const char *get_bypass_text(void *ctx)
 	return c->datapaths.bypass_text;
 }
 
+static const char *get_guard_text(void *ctx)
+{
+	const struct control *c = ctx;
+
+	return c->guarding.text;
+}
+
 static const struct commands_ops commands_ops = {
 	.get_config = get_config,
 	.apply = apply,
@@ -188,6 +161,7 @@ static const struct commands_ops commands_ops = {
 	.list_guard = list_guard,
 	.get_splice_text = get_splice_text,
 	.get_bypass_text = get_bypass_text,
+	.get_guard_text = get_guard_text,
 };
 
 /* On a worker's thread. */
@@ -209,6 +183,7 @@ static void start_draining(struct control *c)
 	}
 	c->is_draining = true;
 	c->drained_by_ms = clock_ms() + c->config->grace_s * 1000ULL;
+	guarding_release(&c->guarding);
 	forward_stop_accepting(c->forward);
 	log_info("ending: %u sessions left, they have %u seconds",
 	         session_n_live(forward_sessions(c->forward)), c->config->grace_s);
@@ -278,6 +253,15 @@ static int start_forward(struct control *c, const struct config *config)
 
 	if (r < 0)
 		return r;
+	c->guarding = (struct guarding){
+		.loop = &c->loop,
+		.forward = c->forward,
+		.settings = c->settings,
+	};
+	c->blocking = (struct blocking){
+		.forward = c->forward,
+		.guarding = &c->guarding,
+	};
 	c->forwards.forward = c->forward;
 	c->forwards.clients = c->clients;
 	startup_log(c->settings, config, options.n_workers,
@@ -324,28 +308,18 @@ static int start(struct control *c, struct config *config)
 	return r;
 }
 
-static void expire_blocks(struct control *c)
+/* -1 is for ever. */
+static int sooner(int a_ms, int b_ms)
 {
-	uint64_t now_ms = clock_ms();
-
-	if (c->blocks_due_ms == 0 || now_ms < c->blocks_due_ms)
-		return;
-	blocks_expire(forward_blocks(c->forward), now_ms);
-	control_blocks_changed(c);
+	return a_ms < 0 || (b_ms >= 0 && b_ms < a_ms) ? b_ms : a_ms;
 }
 
-/* How long the loop may sleep; -1 for ever. */
 static int wait_ms(const struct control *c)
 {
 	int ms = c->is_draining ? DRAIN_LOOK_MS : clients_wait_ms(c->clients);
-	uint64_t now_ms = clock_ms(), left_ms;
 
-	if (c->blocks_due_ms == 0)
-		return ms;
-	left_ms = c->blocks_due_ms > now_ms ? c->blocks_due_ms - now_ms : 0;
-	if (ms >= 0 && (uint64_t)ms <= left_ms)
-		return ms;
-	return left_ms < INT_MAX ? (int)left_ms : INT_MAX;
+	ms = sooner(ms, blocking_wait_ms(&c->blocking));
+	return sooner(ms, guarding_wait_ms(&c->guarding));
 }
 
 static int run(struct control *c)
@@ -356,7 +330,8 @@ static int run(struct control *c)
 		if (r < 0 && r != -EINTR)
 			return log_errno(r, "cannot wait for events");
 		clients_run_timers(c->clients);
-		expire_blocks(c);
+		blocking_run_timers(&c->blocking);
+		guarding_run_timers(&c->guarding);
 		if (c->is_draining)
 			check_drained(c);
 	}
@@ -367,6 +342,7 @@ static int run(struct control *c)
 /* Undoes as much of start() as was done. Workers end before what they call. */
 static void stop(struct control *c)
 {
+	guarding_stop(&c->guarding);
 	if (c->forward)
 		forward_free(c->forward);
 	datapaths_stop(&c->datapaths);

@@ -14,9 +14,11 @@
 #include <stdint.h>
 
 #include "base/loop.h"
+#include "control/blocking.h"
 #include "control/commands.h"
 #include "control/datapaths.h"
 #include "control/forwards.h"
+#include "control/guarding.h"
 
 struct clients;
 struct config;
@@ -30,11 +32,12 @@ struct control {
 	struct config *config; /* owned; in force */
 	struct forward *forward;
 	struct datapaths datapaths;
+	struct guarding guarding;
+	struct blocking blocking;
 	struct commands commands;
 	struct clients *clients;
 	struct forwards forwards;
 	unsigned int first_workers; /* what the file said at the start */
-	uint64_t blocks_due_ms;     /* when blocks of commands end next; 0: none does */
 	bool is_draining;
 	bool is_over;
 	uint64_t drained_by_ms;

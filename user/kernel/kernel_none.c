@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * kernel_none.c - kernel.h, splice.h and bypass.h for a build without BPF: all bytes go through
- * the daemon.
+ * kernel_none.c - kernel.h, splice.h, bypass.h and guard.h for a build without BPF: all
+ * bytes go through the daemon.
  *
- * There is never a splice or a bypass here, so what takes one is not called; it is there to be linked.
+ * There is never a splice, a bypass or a guard here, so what takes one is not called; it is
+ * there to be linked.
  */
 #include "kernel/kernel.h"
 
@@ -12,6 +13,7 @@
 #include <stdio.h>
 
 #include "kernel/bypass.h"
+#include "kernel/guard.h"
 #include "kernel/splice.h"
 
 int kernel_probe(char *reason, size_t len)
@@ -48,6 +50,19 @@ int bypass_start(const struct bypass_options *options, struct bypass **ret_bypas
 void bypass_close(struct bypass *bp)
 {
 	assert(!bp);
+}
+
+int guard_open(struct guard **ret_guard, const char **ret_step)
+{
+	(void)ret_guard;
+
+	*ret_step = "built without BPF";
+	return -EOPNOTSUPP;
+}
+
+void guard_close(struct guard *g)
+{
+	assert(!g);
 }
 
 #define NEVER_CALLED(type, name, ...)         \
@@ -111,3 +126,25 @@ NEVER_CALLED(uint64_t, bypass_last_ms, const struct bypass *bp, uint32_t number,
 NEVER_CALLED(uint64_t, bypass_first_us, const struct bypass *bp, uint32_t number,
              int from)
 NEVER_CALLED(int64_t, bypass_take_response_us, struct bypass *bp, uint32_t number)
+
+NEVER_CALLED(int, guard_pin, struct guard *g, const char *dir)
+NEVER_CALLED(int, guard_attach, struct guard *g, unsigned int ifindex,
+             enum guard_mode *ret_mode)
+NEVER_CALLED(bool, guard_is_attached, const struct guard *g, unsigned int ifindex)
+NEVER_CALLED(int, guard_detach, struct guard *g, unsigned int ifindex)
+NEVER_CALLED(int, guard_publish, struct guard *g, const struct guard_set *set)
+NEVER_CALLED(struct g5x_source, guard_source, const struct addr *a)
+NEVER_CALLED(void, guard_glob, struct g5x_glob *to, const char *glob)
+NEVER_CALLED(int, guard_block, struct guard *g, const struct addr *network,
+             unsigned int bits, uint64_t until_ns)
+NEVER_CALLED(int, guard_unblock, struct guard *g, const struct addr *network,
+             unsigned int bits)
+NEVER_CALLED(int, guard_set_full, struct guard *g, const struct addr *source,
+             bool is_full)
+NEVER_CALLED(void, guard_forget_full, struct guard *g)
+NEVER_CALLED(void, guard_counts, const struct guard *g,
+             const struct g5x_guard_address *listener,
+             struct g5x_guard_counts *ret_counts)
+NEVER_CALLED(int, guard_events_fd, const struct guard *g)
+NEVER_CALLED(void, guard_read_events, struct guard *g, guard_event_fn fn, void *ctx)
+NEVER_CALLED(int, guard_program_fd, const struct guard *g)

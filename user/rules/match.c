@@ -21,7 +21,7 @@ struct match {
 	struct entry entries[];
 };
 
-static bool names_listener(const struct rule *rule, const struct addr *listener)
+bool match_names(const struct rule *rule, const struct addr *listener)
 {
 	for (size_t i = 0; i < rule->n_forwards; i++) {
 		const struct rule_forward *f = &rule->forwards[i];
@@ -49,11 +49,11 @@ struct match *match_compile(const struct config *config, const struct addr *list
 	struct match *m;
 
 	for (size_t i = 0; i < config->n_rules; i++)
-		if (names_listener(config->rules[i], listener))
+		if (match_names(config->rules[i], listener))
 			n_entries += config->rules[i]->n_clients;
 	m = alloc_zeroed(1, sizeof(*m) + n_entries * sizeof(m->entries[0]));
 	for (size_t i = 0; i < config->n_rules; i++)
-		if (names_listener(config->rules[i], listener))
+		if (match_names(config->rules[i], listener))
 			add_rule(m, config->rules[i]);
 	return m;
 }

@@ -18,6 +18,9 @@ struct rule;
 struct rule_client;
 struct match;
 
+/** match_names() - is this one of the listeners that the rule is for? */
+bool match_names(const struct rule *rule, const struct addr *listener);
+
 /**
  * match_compile() - the table for one listener
  * @listener: its address, as configured (a wildcard stays a wildcard)
