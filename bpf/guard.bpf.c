@@ -18,6 +18,7 @@
 #include "g5x_abi.h"
 #include "guard_client.bpf.h"
 #include "guard_maps.bpf.h"
+#include "guard_pace.bpf.h"
 #include "guard_packet.bpf.h"
 #include "guard_reset.bpf.h"
 
@@ -43,21 +44,6 @@ static __always_inline bool is_blocked(const struct looked_at *at)
 	const struct g5x_block *block = bpf_map_lookup_elem(&g5x_blocked, &key);
 
 	return block && (block->until_ns == 0 || at->now_ns < block->until_ns);
-}
-
-/*
- * One more at this pace? Two CPUs that ask at once may both be told yes, and count as one:
- * that is cheaper than a lock, and the pace is the same on average.
- */
-static __always_inline bool is_too_fast(struct g5x_pace *pace, __u64 now_ns,
-                                        __u64 interval_ns, __u64 slack_ns)
-{
-	__u64 next_ns = pace->next_ns;
-
-	if (next_ns > now_ns + slack_ns)
-		return true;
-	pace->next_ns = (next_ns > now_ns ? next_ns : now_ns) + interval_ns;
-	return false;
 }
 
 static __always_inline bool is_source_too_fast(const struct looked_at *at)
@@ -90,6 +76,12 @@ static __always_inline bool is_listener_too_fast(const struct looked_at *at)
 	                           s->listener_slack_ns);
 }
 
+/* fe80::/10 */
+static __always_inline bool is_link_local(const struct g5x_source *ip)
+{
+	return ip->family == 6 && bpf_ntohl(ip->address[0]) >> 22 == 0xfe80 >> 6;
+}
+
 /* Return: why it is not let through, or G5X_DROP_N. */
 static __always_inline enum g5x_drop_reason judge(const struct looked_at *at)
 {
@@ -99,11 +91,14 @@ static __always_inline enum g5x_drop_reason judge(const struct looked_at *at)
 		return G5X_DROP_NO_RULE;
 	if (at->guarded->is_manage)
 		return G5X_DROP_N;
-	if (at->settings->limits_sessions &&
-	    bpf_map_lookup_elem(&g5x_guard_full, &at->syn.from.ip))
-		return G5X_DROP_SESSIONS;
-	if (is_source_too_fast(at))
-		return G5X_DROP_SOURCE_RATE;
+	/* One of a link is another host's on the next: the daemon knows which. */
+	if (!is_link_local(&at->syn.from.ip)) {
+		if (at->settings->limits_sessions &&
+		    bpf_map_lookup_elem(&g5x_guard_full, &at->syn.from.ip))
+			return G5X_DROP_SESSIONS;
+		if (is_source_too_fast(at))
+			return G5X_DROP_SOURCE_RATE;
+	}
 	if (is_listener_too_fast(at))
 		return G5X_DROP_LISTENER_RATE;
 	return G5X_DROP_N;

@@ -2,6 +2,8 @@
 /* guard_config.c - see guard_config.h. */
 #include "control/guard_config.h"
 
+#include <string.h>
+
 #include "base/log.h"
 #include "control/guard_rules.h"
 #include "forward/forward.h"
@@ -57,9 +59,30 @@ static void add_clients(struct guard_rules *rules, const struct config *config,
 		            G5X_GUARD_N_PATTERNS, addr_format(listener, text));
 }
 
+/* The same link-local address may be another host's on another link. */
+static bool has_scope(const struct addr *listener)
+{
+	return listener->sa.sa_family == AF_INET6 && listener->in6.sin6_scope_id != 0;
+}
+
+/* Then the address without its scope is a listener's on one link, perhaps only there. */
+static bool is_on_a_link(struct forward *forward, const struct addr *addr)
+{
+	const struct addr *listener;
+	int fd;
+
+	for (size_t i = 0; (listener = forward_listener(forward, i, &fd)); i++)
+		if (has_scope(listener) && addr_port(listener) == addr_port(addr) &&
+		    memcmp(&listener->in6.sin6_addr, &addr->in6.sin6_addr,
+		           sizeof(addr->in6.sin6_addr)) == 0)
+			return true;
+	return false;
+}
+
 /* @listener: a wildcard stands for what this host has of its family. */
-static void add_addresses(struct guard_rules *rules, const struct addr *listener,
-                          const struct addr *addresses, size_t n)
+static void add_addresses(struct guard_rules *rules, struct forward *forward,
+                          const struct addr *listener, const struct addr *addresses,
+                          size_t n)
 {
 	if (!addr_is_any(listener)) {
 		guard_rules_add_address(rules, listener);
@@ -71,14 +94,9 @@ static void add_addresses(struct guard_rules *rules, const struct addr *listener
 		if (addr.sa.sa_family != listener->sa.sa_family)
 			continue;
 		addr_set_port(&addr, addr_port(listener));
-		guard_rules_add_address(rules, &addr);
+		if (!is_on_a_link(forward, &addr))
+			guard_rules_add_address(rules, &addr);
 	}
-}
-
-/* The same link-local address may be another host's on another link. */
-static bool has_scope(const struct addr *listener)
-{
-	return listener->sa.sa_family == AF_INET6 && listener->in6.sin6_scope_id != 0;
 }
 
 static void add_listeners(struct guard_rules *rules, const struct config *config,
@@ -93,7 +111,7 @@ static void add_listeners(struct guard_rules *rules, const struct config *config
 			continue;
 		guard_rules_add_listener(rules, listener, is_manage(config, listener));
 		add_clients(rules, config, listener);
-		add_addresses(rules, listener, addresses, n);
+		add_addresses(rules, forward, listener, addresses, n);
 	}
 }
 

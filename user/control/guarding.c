@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/commands.h"
+#include "control/guard_blocks.h"
 #include "control/guard_config.h"
 #include "control/guard_rules.h"
 #include "control/settings.h"
@@ -23,8 +24,6 @@
 #define LINE_MS 1000 /* between two lines about drops */
 
 #define LISTED_AT_ONCE 64
-
-#define NS_PER_MS 1000000ULL
 
 static const char *const mode_names[] = {
 	[GUARD_NATIVE] = "native",
@@ -94,12 +93,28 @@ static void on_events(struct source *source, uint32_t events)
 
 /* ---- interfaces ------------------------------------------------------------------- */
 
+/* Does what comes by @link come by another one that is guarded, and was counted there? */
+static bool is_above_another(const struct guarding *g, const struct guarded_link *link,
+                             unsigned int ifindex)
+{
+	for (size_t i = 0; i < g->n_interfaces; i++) {
+		unsigned int other = if_nametoindex(g->interfaces[i].name);
+
+		if (&g->interfaces[i] != link && other != 0 && other != ifindex &&
+		    links_is_above(ifindex, other))
+			return true;
+	}
+	return false;
+}
+
 static void tell_failure(struct guarded_link *link, int error)
 {
 	if (link->error != error)
 		log_warning("guard: not on %s: %s", link->name,
 		            error == -ENODEV ? "there is no such interface; it is "
 		                               "guarded when there is"
+		            : error == -EALREADY
+		                    ? "its packets come by another one that is guarded"
 		            : error == -EBUSY
 		                    ? "another XDP program is there; trying again"
 		                    : strerrordesc_np(-error));
@@ -111,14 +126,18 @@ static void attach(struct guarding *g, struct guarded_link *link)
 	unsigned int ifindex = if_nametoindex(link->name);
 	int r = -ENODEV;
 
-	if (link->ifindex != 0 && link->ifindex == ifindex &&
+	bool is_above = ifindex != 0 && is_above_another(g, link, ifindex);
+
+	if (link->ifindex != 0 && link->ifindex == ifindex && !is_above &&
 	    guard_is_attached(g->guard, ifindex))
 		return;
 	if (link->ifindex != 0) {
 		guard_detach(g->guard, link->ifindex);
 		link->ifindex = 0;
 	}
-	if (ifindex != 0)
+	if (is_above)
+		r = -EALREADY;
+	else if (ifindex != 0)
 		r = guard_attach(g->guard, ifindex, &link->mode);
 	if (r < 0) {
 		tell_failure(link, r);
@@ -131,11 +150,23 @@ static void attach(struct guarding *g, struct guarded_link *link)
 	         g->config->guard.is_dry_run ? ", dry run" : "");
 }
 
+/* While it drops what is too fast, workers see less of that: see forward.h. */
+static void tell_workers(const struct guarding *g)
+{
+	bool is_attached = false;
+
+	for (size_t i = 0; i < g->n_interfaces; i++)
+		is_attached |= g->interfaces[i].ifindex != 0;
+	forward_set_guarded(g->forward,
+	                    is_attached && g->config && !g->config->guard.is_dry_run);
+}
+
 static void attach_all(struct guarding *g)
 {
 	g->retry_ms = 0;
 	for (size_t i = 0; i < g->n_interfaces; i++)
 		attach(g, &g->interfaces[i]);
+	tell_workers(g);
 }
 
 static void detach_all(struct guarding *g)
@@ -146,6 +177,7 @@ static void detach_all(struct guarding *g)
 			guard_detach(g->guard, g->interfaces[i].ifindex);
 		g->interfaces[i].ifindex = 0;
 	}
+	tell_workers(g);
 }
 
 static struct guarded_link *find(struct guarded_link *links, size_t n, const char *name)
@@ -206,13 +238,15 @@ static void let_go(struct guarding *g, const char *what, int r)
 {
 	detach_all(g);
 	g->has_let_go = true;
-	forward_set_guarded(g->forward, false);
 	snprintf(g->text, sizeof(g->text), "off: %s: %s", what, strerrordesc_np(-r));
 	log_warning("guard %s; rules are enforced without it", g->text);
 }
 
 static void note_full(void *ctx, const struct addr *addr, bool is_full)
 {
+	/* On each link the same address is another host's; the program does not look. */
+	if (addr->sa.sa_family == AF_INET6 && addr->in6.sin6_scope_id != 0)
+		return;
 	guard_set_full(ctx, addr, is_full);
 }
 
@@ -250,51 +284,6 @@ static void on_links(void *ctx)
 	attach_all(g);
 }
 
-/* ---- blocks ----------------------------------------------------------------------- */
-
-static void set_block(struct guarding *g, const struct block *b)
-{
-	int r = guard_block(g->guard, &b->network.ip, b->network.bits,
-	                    b->effective_ms * NS_PER_MS);
-
-	if (r < 0) /* workers block it all the same */
-		log_warning("guard: cannot block all that is blocked: %s",
-		            strerrordesc_np(-r));
-}
-
-void guarding_sync_blocks(struct guarding *g)
-{
-	size_t n, i = 0, j = 0;
-	const struct block *now;
-	struct block *copy;
-
-	if (!g->guard)
-		return;
-	now = blocks_get(forward_blocks(g->forward), &n);
-	copy = malloc((n + 1) * sizeof(*copy));
-	if (!copy) {
-		let_go(g, "blocks", -ENOMEM);
-		return;
-	}
-	while (i < g->n_blocks || j < n) {
-		const struct block *old = &g->blocks[i];
-		int order = i == g->n_blocks ? 1
-		            : j == n         ? -1
-		                     : network_compare(&old->network, &now[j].network);
-
-		if (order < 0)
-			guard_unblock(g->guard, &old->network.ip, old->network.bits);
-		else if (order > 0 || old->effective_ms != now[j].effective_ms)
-			set_block(g, &now[j]);
-		i += order <= 0;
-		j += order >= 0;
-	}
-	memcpy(copy, now, n * sizeof(*copy));
-	free(g->blocks);
-	g->blocks = copy;
-	g->n_blocks = n;
-}
-
 /* ---- on and off ------------------------------------------------------------------- */
 
 static const char *pin(struct guarding *g)
@@ -330,7 +319,6 @@ static void turn_off(struct guarding *g)
 {
 	if (!g->guard)
 		return;
-	forward_set_guarded(g->forward, false);
 	forward_on_full(g->forward, NULL, NULL, 0);
 	detach_all(g);
 	links_close(&g->links);
@@ -339,11 +327,10 @@ static void turn_off(struct guarding *g)
 	g->guard = NULL;
 	free(g->interfaces);
 	free(g->addresses);
-	free(g->blocks);
+	guard_blocks_fini(&g->blocks);
 	g->interfaces = NULL;
 	g->addresses = NULL;
-	g->blocks = NULL;
-	g->n_interfaces = g->n_addresses = g->n_blocks = 0;
+	g->n_interfaces = g->n_addresses = 0;
 }
 
 static bool turn_on(struct guarding *g)
@@ -362,7 +349,7 @@ static bool turn_on(struct guarding *g)
 		log_warning("guard %s; rules are enforced without it", g->text);
 		return false;
 	}
-	snprintf(g->text, sizeof(g->text), "on%s", pin(g));
+	g->pinned = pin(g);
 	return true;
 }
 
@@ -378,11 +365,11 @@ void guarding_apply(struct guarding *g, const struct config *config)
 	}
 	if (!turn_on(g))
 		return;
-	g->has_let_go = false;
 	guard_forget_full(g->guard);
 	forward_on_full(g->forward, note_full, g->guard, config->maxsessions_per_ip);
-	guarding_sync_blocks(g);
-	read_addresses(g, &r);
+	r = guard_blocks_sync(&g->blocks, g->guard, forward_blocks(g->forward));
+	if (r == 0)
+		read_addresses(g, &r);
 	if (r == 0)
 		r = publish(g);
 	if (r == 0)
@@ -391,8 +378,19 @@ void guarding_apply(struct guarding *g, const struct config *config)
 		let_go(g, "cannot hand over the rules", r);
 		return;
 	}
-	forward_set_guarded(g->forward, true);
+	g->has_let_go = false;
+	snprintf(g->text, sizeof(g->text), "on%s", g->pinned);
 	attach_all(g);
+}
+
+void guarding_sync_blocks(struct guarding *g)
+{
+	int r = g->guard ? guard_blocks_sync(&g->blocks, g->guard,
+	                                     forward_blocks(g->forward))
+	                 : 0;
+
+	if (r < 0)
+		let_go(g, "cannot hand over what is blocked", r);
 }
 
 /* ---- what people ask for ---------------------------------------------------------- */

@@ -18,10 +18,10 @@
 
 #include "base/addr.h"
 #include "base/loop.h"
+#include "control/guard_blocks.h"
 #include "control/links.h"
 #include "kernel/guard.h"
 
-struct block;
 struct config;
 struct forward;
 struct listing;
@@ -57,8 +57,8 @@ struct guarding {
 	size_t n_interfaces;
 	struct addr *addresses; /* owned: of this host, as the rule set knows them */
 	size_t n_addresses;
-	struct block *blocks; /* owned: as the kernel knows them */
-	size_t n_blocks;
+	struct guard_blocks blocks;
+	const char *pinned; /* static: what to say of its maps */
 	struct guarding_told told[G5X_DROP_N];
 	uint64_t retry_ms; /* look for interfaces again; 0: not needed */
 	bool has_let_go;   /* is attached nowhere until the next configuration */

@@ -12,6 +12,7 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -67,6 +68,77 @@ void links_close(struct links *l)
 	close(l->source.fd);
 	l->source.fd = -1;
 }
+
+/* ---- stacked interfaces ----------------------------------------------------------- */
+
+struct place {
+	unsigned int master; /* of the bridge or bond that has it; 0: none */
+	unsigned int link;   /* of the device below it; 0: none */
+};
+
+static struct place read_place(const struct nlmsghdr *header)
+{
+	const struct rtattr *a = IFLA_RTA(NLMSG_DATA(header));
+	int len = (int)IFLA_PAYLOAD(header);
+	struct place place = { 0 };
+	bool is_elsewhere = false;
+
+	for (; RTA_OK(a, len); a = RTA_NEXT(a, len)) {
+		if (a->rta_type == IFLA_MASTER)
+			memcpy(&place.master, RTA_DATA(a), sizeof(place.master));
+		else if (a->rta_type == IFLA_LINK)
+			memcpy(&place.link, RTA_DATA(a), sizeof(place.link));
+		else if (a->rta_type == IFLA_LINK_NETNSID)
+			is_elsewhere = true; /* the index is another namespace's */
+	}
+	if (is_elsewhere)
+		place.link = 0;
+	return place;
+}
+
+/* Nothing is known of one that cannot be asked for. */
+static struct place place_of(unsigned int ifindex)
+{
+	struct {
+		struct nlmsghdr header;
+		struct ifinfomsg info;
+	} question = {
+		.header = { .nlmsg_len = sizeof(question),
+		            .nlmsg_type = RTM_GETLINK,
+		            .nlmsg_flags = NLM_F_REQUEST },
+		.info = { .ifi_index = (int)ifindex },
+	};
+	_Alignas(struct nlmsghdr) char answer[16384];
+	const struct nlmsghdr *header = (const struct nlmsghdr *)answer;
+	auto_close int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	ssize_t n;
+
+	if (fd < 0 || send(fd, &question, sizeof(question), 0) < 0)
+		return (struct place){ 0 };
+	n = recv(fd, answer, sizeof(answer), 0);
+	if (n < 0 || !NLMSG_OK(header, (size_t)n) || header->nlmsg_type != RTM_NEWLINK)
+		return (struct place){ 0 };
+	return read_place(header);
+}
+
+#define STACK_MAX 8
+
+bool links_is_above(unsigned int upper, unsigned int lower)
+{
+	for (int i = 0; i < STACK_MAX && upper != 0; i++) {
+		unsigned int at = lower;
+
+		for (int j = 0; j < STACK_MAX && at != 0; j++) {
+			if (at == upper)
+				return true;
+			at = place_of(at).master;
+		}
+		upper = place_of(upper).link;
+	}
+	return false;
+}
+
+/* ---- addresses -------------------------------------------------------------------- */
 
 static size_t count(const struct ifaddrs *all)
 {

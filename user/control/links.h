@@ -3,6 +3,7 @@
 #ifndef G5X_CONTROL_LINKS_H
 #define G5X_CONTROL_LINKS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/addr.h"
@@ -28,6 +29,13 @@ int links_watch(struct links *l, struct loop *loop, void (*on_change)(void *ctx)
 
 /** links_close() - once more does nothing */
 void links_close(struct links *l);
+
+/**
+ * links_is_above() - does what comes by interface @lower go on to @upper?
+ *
+ * Such as a bridge or a bond above its ports, a VLAN above its device. Both are indexes.
+ */
+bool links_is_above(unsigned int upper, unsigned int lower);
 
 /** links_addresses() - all addresses, port 0, without scope; *ret_addrs is the caller's */
 int links_addresses(struct addr **ret_addrs, size_t *ret_n);
