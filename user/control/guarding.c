@@ -124,9 +124,8 @@ static void tell_failure(struct guarded_link *link, int error)
 static void attach(struct guarding *g, struct guarded_link *link)
 {
 	unsigned int ifindex = if_nametoindex(link->name);
-	int r = -ENODEV;
-
 	bool is_above = ifindex != 0 && is_above_another(g, link, ifindex);
+	int r = -ENODEV;
 
 	if (link->ifindex != 0 && link->ifindex == ifindex && !is_above &&
 	    guard_is_attached(g->guard, ifindex))
@@ -141,7 +140,9 @@ static void attach(struct guarding *g, struct guarded_link *link)
 		r = guard_attach(g->guard, ifindex, &link->mode);
 	if (r < 0) {
 		tell_failure(link, r);
-		g->retry_ms = clock_ms() + RETRY_MS;
+		if (r != -ENODEV &&
+		    r != -EALREADY) /* of their end on_links() is told */
+			g->retry_ms = clock_ms() + RETRY_MS;
 		return;
 	}
 	link->error = 0;
