@@ -516,25 +516,6 @@ static void we_may_not_send_while_the_queue_is_full(void **state)
 	bypassing_stop(&s);
 }
 
-static void we_may_not_send_while_what_came_by_tcp_is_unread(void **state)
-{
-	struct bypassing_session s;
-	struct bypassing in;
-
-	(void)state;
-	bypassing_open(&in);
-	bypassing_connect(&in, &s, 1);
-	bypassing_send(&s, 0, 3000);
-	bypassing_until(&s, s.stream[0].n_relayed == 3000);
-	assert_true(tcp_wait(s.app[1], POLLIN));
-	bypassing_pair(&s);
-
-	assert_false(bypass_may_send(in.bp, 1, 0, 1));
-	bypassing_receive(&s, 0);
-	assert_true(bypass_may_send(in.bp, 1, 0, 1));
-	bypassing_stop(&s);
-}
-
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -561,7 +542,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(one_message_always_goes_into_an_empty_queue),
 		cmocka_unit_test(small_messages_are_counted_with_their_cost),
 		cmocka_unit_test(we_may_not_send_while_the_queue_is_full),
-		cmocka_unit_test(we_may_not_send_while_what_came_by_tcp_is_unread),
 	};
 
 	return test_run("bypass", tests, argc, argv);

@@ -52,8 +52,7 @@ static uint32_t n_sessions(const struct settings *settings, struct forward *forw
 	               : capacity;
 }
 
-/* @r: what pinning has returned. Return: what to add to the log line. */
-static const char *report_pins(int r, const char *name, const char *dir)
+const char *datapaths_report_pins(int r, const char *name, const char *dir)
 {
 	if (r == 0)
 		return "";
@@ -91,8 +90,8 @@ static void start_splice(struct datapaths *d, const struct settings *settings,
 	int r = splice_start(&options, &d->splice, reason, sizeof(reason));
 
 	if (r == 0) {
-		pinned = report_pins(splice_pin(d->splice, settings->bpffs), "splice",
-		                     settings->bpffs);
+		pinned = datapaths_report_pins(splice_pin(d->splice, settings->bpffs),
+		                               "splice", settings->bpffs);
 		r = forward_set_splice(forward, d->splice);
 		if (r < 0)
 			snprintf(reason, sizeof(reason),
@@ -113,8 +112,8 @@ static void start_bypass(struct datapaths *d, const struct settings *settings,
 	int r = bypass_start(&options, &d->bypass, reason, sizeof(reason));
 
 	if (r == 0) {
-		pinned = report_pins(bypass_pin(d->bypass, settings->bpffs), "bypass",
-		                     settings->bpffs);
+		pinned = datapaths_report_pins(bypass_pin(d->bypass, settings->bpffs),
+		                               "bypass", settings->bpffs);
 		forward_set_bypass(forward, d->bypass);
 	}
 	report(d->bypass_text, r, "bypass", reason, pinned);

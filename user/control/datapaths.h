@@ -31,6 +31,14 @@ struct datapaths {
 void datapaths_prepare(struct datapaths *d, const struct settings *settings,
                        struct forward *forward, const struct config *config);
 
+/**
+ * datapaths_report_pins() - a line in the log if maps could not be pinned
+ * @r: what pinning has returned
+ *
+ * Return: what to add to the line that says that @name is on; static.
+ */
+const char *datapaths_report_pins(int r, const char *name, const char *dir);
+
 /** datapaths_stop() - after forward_free() */
 void datapaths_stop(struct datapaths *d);
 

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/commands.h"
+#include "control/datapaths.h"
 #include "control/guard_blocks.h"
 #include "control/guard_config.h"
 #include "control/guard_rules.h"
@@ -287,17 +288,6 @@ static void on_links(void *ctx)
 
 /* ---- on and off ------------------------------------------------------------------- */
 
-static const char *pin(struct guarding *g)
-{
-	int r = guard_pin(g->guard, g->settings->bpffs);
-
-	if (r == 0)
-		return "";
-	log_warning("guard: maps are not pinned, %s: %s; it works all the same",
-	            g->settings->bpffs, strerrordesc_np(-r));
-	return ", maps not pinned";
-}
-
 static int start(struct guarding *g, const char **ret_step)
 {
 	int r = guard_open(&g->guard, ret_step);
@@ -350,7 +340,8 @@ static bool turn_on(struct guarding *g)
 		log_warning("guard %s; rules are enforced without it", g->text);
 		return false;
 	}
-	g->pinned = pin(g);
+	g->pinned = datapaths_report_pins(guard_pin(g->guard, g->settings->bpffs),
+	                                  "guard", g->settings->bpffs);
 	return true;
 }
 
