@@ -76,9 +76,9 @@ struct place {
 	unsigned int link;   /* of the device below it; 0: none */
 };
 
-static struct place read_place(const struct nlmsghdr *header)
+static struct place read_place(struct nlmsghdr *header)
 {
-	const struct rtattr *a = IFLA_RTA(NLMSG_DATA(header));
+	struct rtattr *a = IFLA_RTA(NLMSG_DATA(header));
 	int len = (int)IFLA_PAYLOAD(header);
 	struct place place = { 0 };
 	bool is_elsewhere = false;
@@ -109,7 +109,7 @@ static struct place place_of(unsigned int ifindex)
 		.info = { .ifi_index = (int)ifindex },
 	};
 	_Alignas(struct nlmsghdr) char answer[16384];
-	const struct nlmsghdr *header = (const struct nlmsghdr *)answer;
+	struct nlmsghdr *header = (struct nlmsghdr *)answer;
 	auto_close int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	ssize_t n;
 
