@@ -62,8 +62,7 @@ struct guarding {
 	struct guarding_told told[G5X_DROP_N];
 	uint64_t retry_ms; /* look for interfaces again; 0: not needed */
 	bool has_let_go;   /* is attached nowhere until the next configuration */
-	char text
-	        [GUARDING_TEXT_LEN]; /* on or off, and why; "" when it was never wanted */
+	char text[GUARDING_TEXT_LEN]; /* on or off, and why; "": it is not wanted */
 };
 
 /** guarding_apply() - after @config was published; the listeners are those in force */

@@ -8,7 +8,8 @@
  *
  * G1: a packet sees one rule set, the old or the new.
  * G2: with the daemon the programs leave the interfaces (bpf_link, Linux 5.9).
- * G3: what is dropped here would be refused by the daemon.
+ * G3: what is dropped here would be refused by the daemon. (Rates are counted by attempts
+ *     here, and by connections there: forged addresses use up the first alone.)
  *
  * Thread: the main thread; guard_set_full() any.
  */
