@@ -238,10 +238,8 @@ def n_served(n, address=FORWARD, source=None):
 
 def test_source_over_its_rate_is_closed_and_others_are_served(g5x, start):
     start("( syn_rate 1 burst 5 )")
-    for _ in range(5):
-        assert is_served()
     n_in, seconds = n_served(MANY)
-    assert n_in <= seconds + 1
+    assert 5 <= n_in <= 5 + seconds + 1
     for _ in range(5):
         assert is_served(source=OTHER)
     g5x.wait_for_log(r"client \[127\.0\.0\.1:\d+\] connects too fast: syn_rate is 1")
@@ -249,10 +247,8 @@ def test_source_over_its_rate_is_closed_and_others_are_served(g5x, start):
 
 def test_rate_of_a_source_counts_over_all_rules(start):
     start("( syn_rate 1 burst 4 )")
-    for address in (FORWARD, SECOND, FORWARD, SECOND):
-        assert is_served(address)
-    n_in, seconds = n_served(MANY, SECOND)
-    assert n_in <= seconds + 1
+    served = [n_served(MANY, address) for address in (FORWARD, SECOND, FORWARD)]
+    assert 4 <= sum(n for n, _ in served) <= 4 + sum(s for _, s in served) + 1
 
 
 def test_source_is_served_again_after_a_while(start):
@@ -264,10 +260,11 @@ def test_source_is_served_again_after_a_while(start):
 
 def test_listener_rate_counts_all_sources_of_one_listener(g5x, start):
     start("( listener_syn_rate 1 listener_burst 6 )")
+    start_s = time.monotonic()
     for i in range(6):
         assert is_served(source=f"127.0.1.{i}")
-    n_in, seconds = n_served(MANY, source=OTHER)
-    assert n_in <= seconds + 1
+    n_in, _ = n_served(MANY, source=OTHER)
+    assert n_in <= time.monotonic() - start_s + 1
     for _ in range(6):
         assert is_served(SECOND)
     g5x.wait_for_log(rf"too fast to \[{FORWARD}\]: listener_syn_rate is 1")

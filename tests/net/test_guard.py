@@ -121,7 +121,7 @@ def test_address_with_all_its_sessions_gets_no_answer(guarded, g5x, abc):
 def test_faster_than_syn_rate_gets_no_answer(guarded, g5x, abc):
     guarded.start(g5x.rule("web", "RR", WEB, abc[0]), head="syn_rate 1 burst 3")
     assert [guarded.visit() for _ in range(3)] == ["A"] * 3
-    assert guarded.gets_no_answer()
+    wait_until(guarded.gets_no_answer, "it was faster than its rate")
     assert guarded.count("source_rate") >= 1
     assert guarded.visit(source=STRANGER) == "A"
 
@@ -166,13 +166,14 @@ def test_reject_answers_with_a_reset(guarded, daemons, g5x, abc, neighbour, mode
         other = daemons()
         rules = "( guard there )\n" + other.rule("any", "RR", FORWARD, abc[0])
         neighbour.run(other.start, rules, "--bpffs", other.bpffs)
+        other.wait_for_log("guard on there: ")
     guarded.start(
         g5x.rule("web", "RR", WEB, abc[0], clients=f"{THERE}:*"), "here reject"
     )
     with pytest.raises(ConnectionRefusedError):
         guarded.neighbour.run(connect, WEB, STRANGER)
     assert guarded.visit() == "A"
-    assert guarded.count("reset") == guarded.count("no_rule") == 1
+    assert guarded.count("reset") == guarded.count("no_rule") >= 1
 
 
 def test_dry_run_counts_and_lets_all_through(guarded, g5x, abc):
@@ -181,7 +182,7 @@ def test_dry_run_counts_and_lets_all_through(guarded, g5x, abc):
     )
     assert guarded.visit(source=STRANGER) == ""  # closed by the daemon, as without
     assert guarded.count("no_rule") == 0
-    assert guarded.count("no_rule", kind="would drop") == 1
+    assert guarded.count("no_rule", kind="would drop") >= 1
     g5x.wait_for_log("match forward rule .* failed")
 
 
