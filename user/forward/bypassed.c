@@ -4,11 +4,11 @@
 
 #include <errno.h>
 #include <sched.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/log.h"
+#include "forward/looks.h"
 #include "forward/worker.h"
 #include "kernel/bypass.h"
 #include "rules/balance.h"
@@ -100,24 +100,9 @@ void bypassed_try(struct worker *w, struct session *s)
 
 /* ---- full queues ------------------------------------------------------------- */
 
-static struct iarray held_links(const struct worker *w)
-{
-	return (struct iarray){
-		.base = (char *)w->sessions + offsetof(struct session, drain.link),
-		.stride = sizeof(struct session),
-	};
-}
-
-static void forget_held(struct worker *w, uint32_t number)
-{
-	if (ilist_is_linked(held_links(w), number))
-		ilist_remove(&w->held, held_links(w), number);
-}
-
 void bypassed_hold(struct worker *w, struct session *s, int from)
 {
 	struct session_wait *wait = &s->drain.way[from];
-	uint32_t number = worker_number(w, s);
 
 	if (wait->n_queued != s->flow[from].n_bytes) {
 		/* It took some since. Who was slow may be so again: less of the processor
@@ -128,18 +113,14 @@ void bypassed_hold(struct worker *w, struct session *s, int from)
 	}
 	if (wait->n_still < SPINS) {
 		wait->n_still++;
-		worker_make_ready(w, number);
+		worker_make_ready(w, worker_number(w, s));
 		sched_yield(); /* the reader may need this very CPU */
 		return;
 	}
 	wait->wait_ms = wait->wait_ms == 0 ? 1 : 2 * wait->wait_ms;
 	if (wait->wait_ms > HOLD_MAX_MS)
 		wait->wait_ms = HOLD_MAX_MS;
-	s->drain.look_ms = w->now_ms + wait->wait_ms;
-	if (!w->held.first || s->drain.look_ms < w->next_held_ms)
-		w->next_held_ms = s->drain.look_ms;
-	if (!ilist_is_linked(held_links(w), number))
-		ilist_append(&w->held, held_links(w), number);
+	looks_later(w, s, w->now_ms + wait->wait_ms);
 }
 
 size_t bypassed_n_to_send(const struct worker *w, const struct session *s, int from,
@@ -154,34 +135,6 @@ size_t bypassed_n_to_send(const struct worker *w, const struct session *s, int f
 		return 0;
 	n_by_tcp = bypass_n_by_tcp(w->bypass, number, from);
 	return n < n_by_tcp ? n : n_by_tcp;
-}
-
-void bypassed_look(struct worker *w)
-{
-	uint32_t number = w->held.first, last = w->held.last, next;
-
-	if (!number || w->now_ms < w->next_held_ms)
-		return;
-	w->next_held_ms = UINT64_MAX;
-	for (bool is_last = false; !is_last; number = next) {
-		struct session *s = &w->sessions[number];
-
-		is_last = number == last;
-		next = s->drain.link.next;
-		if (s->drain.look_ms <= w->now_ms) {
-			forget_held(w, number);
-			worker_make_ready(w, number);
-		} else if (s->drain.look_ms < w->next_held_ms) {
-			w->next_held_ms = s->drain.look_ms;
-		}
-	}
-}
-
-int bypassed_wait_ms(const struct worker *w)
-{
-	if (!w->held.first)
-		return -1;
-	return w->next_held_ms > w->now_ms ? (int)(w->next_held_ms - w->now_ms) : 0;
 }
 
 /* ---- the books ------------------------------------------------------------------ */
@@ -223,7 +176,7 @@ void bypassed_leave(struct worker *w, struct session *s)
 
 	if (s->datapath != DATAPATH_BYPASS)
 		return;
-	forget_held(w, number);
+	looks_forget(w, s);
 	bypass_unpair(w->bypass, number);
 	bypassed_sync(w, s);
 	for (int from = 0; from < 2; from++)

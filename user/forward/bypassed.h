@@ -45,12 +45,6 @@ void bypassed_hold(struct worker *w, struct session *s, int from);
 size_t bypassed_n_to_send(const struct worker *w, const struct session *s, int from,
                           size_t n);
 
-/** bypassed_look() - let those go on whose time has come; as often as you like */
-void bypassed_look(struct worker *w);
-
-/** bypassed_wait_ms() - until that is so for the first of them; -1: there is none */
-int bypassed_wait_ms(const struct worker *w);
-
 /** bypassed_n_queued() - bytes that wait to be read by the application at end @to */
 uint32_t bypassed_n_queued(const struct worker *w, const struct session *s, int to);
 

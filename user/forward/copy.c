@@ -100,4 +100,5 @@ const struct relay copy_relay = {
 	.start = copy_start,
 	.on_event = copy_on_event,
 	.on_ready = copy_start,
+	.on_look = copy_start, /* of bypassed ones: has the reader read? */
 };

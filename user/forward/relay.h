@@ -28,6 +28,8 @@ struct relay {
 	bool (*on_event)(struct worker *w, struct session *s, int side);
 	/* Another share of work, for a session that asked to be ready. */
 	bool (*on_ready)(struct worker *w, struct session *s);
+	/* The time of a look has come: see looks.h. */
+	bool (*on_look)(struct worker *w, struct session *s);
 };
 
 /* Of which a question and its answer are two. */

@@ -29,6 +29,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "forward/copy.h"
+#include "forward/looks.h"
 #include "forward/pump.h"
 #include "forward/session_close.h"
 #include "forward/worker.h"
@@ -57,20 +58,6 @@
 #define DOOM_MS 1000
 
 static struct log_limit insert_failed, fault;
-
-static struct iarray drain_links(const struct worker *w)
-{
-	return (struct iarray){
-		.base = (char *)w->sessions + offsetof(struct session, drain.link),
-		.stride = sizeof(struct session),
-	};
-}
-
-static void forget_drain(struct worker *w, uint32_t number)
-{
-	if (ilist_is_linked(drain_links(w), number))
-		ilist_remove(&w->draining, drain_links(w), number);
-}
 
 /* ---- what epoll is asked for ------------------------------------------------ */
 
@@ -119,21 +106,12 @@ static int waits_for(const struct session *s, int from)
 
 static void look_later(struct worker *w, struct session *s, int from)
 {
-	struct session_drain *d = &s->drain;
-	uint32_t number = worker_number(w, s);
-	uint64_t look_ms;
+	struct session_wait *wait = &s->drain.way[from];
 
-	d->way[from].wait_ms = d->way[from].wait_ms == 0 ? 1 : 2 * d->way[from].wait_ms;
-	if (d->way[from].wait_ms > LOOK_MAX_MS)
-		d->way[from].wait_ms = LOOK_MAX_MS;
-	look_ms = w->now_ms + d->way[from].wait_ms;
-	if (!ilist_is_linked(drain_links(w), number))
-		ilist_append(&w->draining, drain_links(w), number);
-	else if (d->look_ms < look_ms)
-		return;
-	d->look_ms = look_ms;
-	if (number == w->draining.first || look_ms < w->next_look_ms)
-		w->next_look_ms = look_ms;
+	wait->wait_ms = wait->wait_ms == 0 ? 1 : 2 * wait->wait_ms;
+	if (wait->wait_ms > LOOK_MAX_MS)
+		wait->wait_ms = LOOK_MAX_MS;
+	looks_later(w, s, w->now_ms + wait->wait_ms);
 }
 
 /*
@@ -267,6 +245,76 @@ static bool spliced_on_event(struct worker *w, struct session *s, int side)
 	return true;
 }
 
+/* ---- looks: no event tells that a queue has drained --------------------------- */
+
+static bool has_unacknowledged(int fd)
+{
+	int n = 0;
+
+	ioctl(fd, SIOCOUTQ, &n);
+	return n > 0;
+}
+
+/* The n-th look at a queue that stays as it is comes in the time of look_later(). */
+static void count_look(struct session_wait *wait, uint32_t now_ms, uint64_t n_queued,
+                       int fd)
+{
+	uint32_t pace_ms = LOOK_MAX_MS;
+
+	if (n_queued != wait->n_queued) {
+		wait->n_queued = n_queued;
+		wait->counted_ms = now_ms;
+		wait->n_still = wait->n_idle = 0;
+		return;
+	}
+	if (wait->n_still < LOOK_MAX_SHIFT)
+		pace_ms = 1U << wait->n_still;
+	if (now_ms - wait->counted_ms < pace_ms)
+		return;
+	wait->counted_ms = now_ms;
+	if (wait->n_still < UINT8_MAX)
+		wait->n_still++;
+	wait->n_idle = has_unacknowledged(fd) ? 0 : wait->n_idle + 1;
+}
+
+/* A direction waits on. Return: false when there is nothing to wait for any more. */
+static bool judge(struct worker *w, struct session *s, int from)
+{
+	uint32_t number = worker_number(w, s);
+	struct session_wait *wait = &s->drain.way[from];
+	int end = waits_for(s, from);
+	uint64_t n_queued = spliced_n_queued(w, s, end);
+	uint64_t n_behind = splice_n_passed(w->splice, number, from) -
+	                    splice_n_relayed(w->splice, number, from);
+
+	count_look(wait, (uint32_t)w->now_ms, n_queued, s->end[end].fd);
+	if (wait->n_idle >= DEAD_LOOKS)
+		return close_faulty(w, s);
+	if (!s->flow[from].is_behind || n_queued == 0)
+		return true;
+	if (n_behind > BEHIND_MAX) {
+		session_close(w, s, CLOSE_NO_RESOURCES);
+		return false;
+	}
+	if (wait->n_still >= STUCK_LOOKS)
+		splice_make_room(w->splice, number, s->end[from].fd);
+	return true;
+}
+
+static bool spliced_on_look(struct worker *w, struct session *s)
+{
+	if (s->drain.is_doomed)
+		return finish_doomed(w, s);
+	for (int from = 0; from < 2; from++) {
+		const struct session_flow *f = &s->flow[from];
+
+		if ((f->is_draining || f->is_behind) &&
+		    (!judge(w, s, from) || !work(w, s, from)))
+			return false;
+	}
+	return true;
+}
+
 /* ---- insertion ---------------------------------------------------------------- */
 
 static int insert(struct worker *w, struct session *s)
@@ -339,9 +387,10 @@ const struct relay spliced_relay = {
 	.start = spliced_start,
 	.on_event = spliced_on_event,
 	.on_ready = spliced_on_ready,
+	.on_look = spliced_on_look,
 };
 
-/* ---- events from the kernel, and looks ---------------------------------------- */
+/* ---- events from the kernel --------------------------------------------------- */
 
 static void on_passing(void *ctx, const struct g5x_event *event)
 {
@@ -408,112 +457,19 @@ int spliced_attach(struct worker *w, struct splice *sp)
 	return r;
 }
 
-static bool has_unacknowledged(int fd)
-{
-	int n = 0;
-
-	ioctl(fd, SIOCOUTQ, &n);
-	return n > 0;
-}
-
-/* The n-th look at a queue that stays as it is comes in the time of look_later(). */
-static void count_look(struct session_wait *wait, uint32_t now_ms, uint64_t n_queued,
-                       int fd)
-{
-	uint32_t pace_ms = LOOK_MAX_MS;
-
-	if (n_queued != wait->n_queued) {
-		wait->n_queued = n_queued;
-		wait->counted_ms = now_ms;
-		wait->n_still = wait->n_idle = 0;
-		return;
-	}
-	if (wait->n_still < LOOK_MAX_SHIFT)
-		pace_ms = 1U << wait->n_still;
-	if (now_ms - wait->counted_ms < pace_ms)
-		return;
-	wait->counted_ms = now_ms;
-	if (wait->n_still < UINT8_MAX)
-		wait->n_still++;
-	wait->n_idle = has_unacknowledged(fd) ? 0 : wait->n_idle + 1;
-}
-
-/* A direction waits on. Return: false when there is nothing to wait for any more. */
-static bool judge(struct worker *w, struct session *s, int from)
-{
-	uint32_t number = worker_number(w, s);
-	struct session_wait *wait = &s->drain.way[from];
-	int end = waits_for(s, from);
-	uint64_t n_queued = spliced_n_queued(w, s, end);
-	uint64_t n_behind = splice_n_passed(w->splice, number, from) -
-	                    splice_n_relayed(w->splice, number, from);
-
-	count_look(wait, (uint32_t)w->now_ms, n_queued, s->end[end].fd);
-	if (wait->n_idle >= DEAD_LOOKS)
-		return close_faulty(w, s);
-	if (!s->flow[from].is_behind || n_queued == 0)
-		return true;
-	if (n_behind > BEHIND_MAX) {
-		session_close(w, s, CLOSE_NO_RESOURCES);
-		return false;
-	}
-	if (wait->n_still >= STUCK_LOOKS)
-		splice_make_room(w->splice, number, s->end[from].fd);
-	return true;
-}
-
-static void look(struct worker *w, struct session *s)
-{
-	if (s->drain.is_doomed) {
-		finish_doomed(w, s);
-		return;
-	}
-	for (int from = 0; from < 2; from++) {
-		const struct session_flow *f = &s->flow[from];
-
-		if ((f->is_draining || f->is_behind) &&
-		    (!judge(w, s, from) || !work(w, s, from)))
-			return;
-	}
-}
-
 /* An event can be lost so that none follows, when we looked between the loss and its
  * count; the count is looked at in each turn, and there is a turn in this time. */
 #define TURN_MAX_MS 10000
 
-void spliced_look(struct worker *w)
+void spliced_turn(struct worker *w)
 {
-	uint32_t number, last, next;
-
 	if (w->splice && splice_has_lost_events(w->splice, w->number))
 		read_events(w);
-	number = w->draining.first;
-	last = w->draining.last;
-	if (!number || w->now_ms < w->next_look_ms)
-		return;
-	/* Those that have to wait on are appended; a look closes no other session. */
-	for (bool is_last = false; !is_last; number = next) {
-		struct session *s = &w->sessions[number];
-
-		is_last = number == last;
-		next = s->drain.link.next;
-		if (s->drain.look_ms <= w->now_ms) {
-			forget_drain(w, number);
-			look(w, s);
-		}
-	}
-	w->next_look_ms = UINT64_MAX;
-	for (number = w->draining.first; number != 0;
-	     number = w->sessions[number].drain.link.next)
-		if (w->sessions[number].drain.look_ms < w->next_look_ms)
-			w->next_look_ms = w->sessions[number].drain.look_ms;
 }
 
 int spliced_wait_ms(const struct worker *w)
 {
-	if (!w->draining.first)
-		return w->splice ? TURN_MAX_MS : -1;
-	return w->next_look_ms > w->now_ms ? (int)(w->next_look_ms - w->now_ms) : 0;
+	return w->splice ? TURN_MAX_MS : -1;
 }
 
 /* ---- the books ------------------------------------------------------------------ */
@@ -569,10 +525,8 @@ void spliced_leave(struct worker *w, struct session *s)
 
 void spliced_forget(struct worker *w, struct session *s)
 {
-	uint32_t number = worker_number(w, s);
-
 	if (!is_spliced(s))
 		return;
-	forget_drain(w, number);
-	splice_forget(w->splice, number);
+	looks_forget(w, s);
+	splice_forget(w->splice, worker_number(w, s));
 }

@@ -28,10 +28,10 @@ void spliced_leave(struct worker *w, struct session *s);
 /** spliced_forget() - after that */
 void spliced_forget(struct worker *w, struct session *s);
 
-/** spliced_look() - at the sessions whose queues were to drain; as often as you like */
-void spliced_look(struct worker *w);
+/** spliced_turn() - once in each turn of the worker: have events been lost? */
+void spliced_turn(struct worker *w);
 
-/** spliced_wait_ms() - until the next look is due at the latest; -1: none is */
+/** spliced_wait_ms() - how long a turn may wait for events; -1: for ever */
 int spliced_wait_ms(const struct worker *w);
 
 #endif /* G5X_FORWARD_SPLICED_H */

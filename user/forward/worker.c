@@ -194,15 +194,15 @@ static void run_ready(struct worker *w)
 static int wait_ms(const struct worker *w)
 {
 	int ms = wheel_wait_ms(&w->wheel, w->now_ms);
-	int look_ms = spliced_wait_ms(w), held_ms = bypassed_wait_ms(w);
+	int look_ms = looks_wait_ms(w), turn_ms = spliced_wait_ms(w);
 	int until_resume;
 
 	if (w->ready.first)
 		return 0;
 	if (look_ms >= 0 && (ms < 0 || look_ms < ms))
 		ms = look_ms;
-	if (held_ms >= 0 && (ms < 0 || held_ms < ms))
-		ms = held_ms;
+	if (turn_ms >= 0 && (ms < 0 || turn_ms < ms))
+		ms = turn_ms;
 	if (!w->first_paused)
 		return ms;
 	until_resume = w->resume_ms > w->now_ms ? (int)(w->resume_ms - w->now_ms) : 0;
@@ -237,8 +237,8 @@ void worker_turn(struct worker *w)
 	int n = loop_turn(&w->loop, wait_ms(w), read_clock);
 
 	run_ready(w);
-	spliced_look(w);
-	bypassed_look(w);
+	spliced_turn(w);
+	looks_run(w);
 	/* After a stop (SIGSTOP) much is overdue that events which still wait would
 	 * have moved on: they go first. Not for ever, though. */
 	if ((n == -EINTR || n == LOOP_BATCH) && w->n_timers_late++ < TIMERS_LATE_MAX)

@@ -20,6 +20,7 @@
 #include "base/pool.h"
 #include "base/wheel.h"
 #include "forward/forward.h"
+#include "forward/looks.h"
 #include "forward/rates.h"
 #include "forward/session.h"
 
@@ -95,10 +96,7 @@ struct worker {
 	struct bypass *bypass; /* borrowed; NULL: nothing is bypassed */
 	struct splice *splice; /* borrowed; NULL: nothing is spliced */
 	struct source ring;    /* its events for this worker */
-	struct ilist draining; /* sessions that wait for the kernel: see spliced.c */
-	uint64_t next_look_ms; /* at the first of them */
-	struct ilist held;     /* bypassed sessions that wait: see bypassed.h */
-	uint64_t next_held_ms; /* when the first of them may go on */
+	struct looks looks;    /* at sessions that wait for the kernel */
 
 	unsigned int n_timers_late;         /* turns in a row that put timers off */
 	uint64_t n_closed[CLOSE_N_REASONS]; /* atomic to read */
