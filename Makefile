@@ -188,7 +188,7 @@ $(OUT)/bpf/%.skel.h: $(OUT)/bpf/%.o
 PACKAGES := gcc libc6-dev make clang llvm libclang-rt-14-dev clang-format \
 	    libbpf-dev libelf-dev zlib1g-dev bpftool libjson-c-dev uthash-dev \
 	    libcmocka-dev libmicrohttpd-dev python3 python3-pytest python3-pytest-xdist \
-	    python3-pytest-timeout iproute2 curl netcat-openbsd man-db
+	    python3-pytest-timeout iproute2 ethtool curl netcat-openbsd man-db
 
 # Real programs; pgbench is part of postgresql.
 APP_PACKAGES := redis-server redis-tools postgresql nginx wrk openssl openssh-server \

@@ -56,16 +56,16 @@ static void a_guard_is_attached_until_it_is_detached(void **state)
 	assert_false(guard_is_attached(in.g, lo));
 	assert_int_equal(guard_detach(in.g, lo), -ENOENT);
 
-	assert_ok(guard_attach(in.g, lo, &mode));
+	assert_ok(guard_attach(in.g, lo, false, &mode));
 	assert_int_equal(mode, GUARD_GENERIC);
 	assert_true(guard_is_attached(in.g, lo));
-	assert_int_equal(guard_attach(in.g, lo, &mode), -EBUSY);
+	assert_int_equal(guard_attach(in.g, lo, false, &mode), -EBUSY);
 	assert_true(guard_is_attached(in.g, lo));
 
 	assert_ok(guard_detach(in.g, lo));
 	assert_false(guard_is_attached(in.g, lo));
 	assert_int_equal(guard_detach(in.g, lo), -ENOENT);
-	assert_ok(guard_attach(in.g, lo, &mode));
+	assert_ok(guard_attach(in.g, lo, false, &mode));
 	guarding_close(&in);
 }
 
@@ -79,14 +79,14 @@ static void an_interface_has_one_guard(void **state)
 	lo = enter_namespace();
 	guarding_open(&first);
 	guarding_open(&second);
-	assert_ok(guard_attach(first.g, lo, &mode));
+	assert_ok(guard_attach(first.g, lo, false, &mode));
 
-	assert_int_equal(guard_attach(second.g, lo, &mode), -EBUSY);
+	assert_int_equal(guard_attach(second.g, lo, false, &mode), -EBUSY);
 	assert_false(guard_is_attached(second.g, lo));
 	assert_true(guard_is_attached(first.g, lo));
 
 	guarding_close(&first); /* G2 */
-	assert_ok(guard_attach(second.g, lo, &mode));
+	assert_ok(guard_attach(second.g, lo, false, &mode));
 	guarding_close(&second);
 }
 
@@ -99,8 +99,8 @@ static void an_interface_that_is_not_there_has_none(void **state)
 	enter_namespace();
 	guarding_open(&in);
 
-	assert_int_equal(guard_attach(in.g, 4711, &mode), -ENODEV);
-	assert_int_equal(guard_attach(in.g, 0, &mode), -ENODEV);
+	assert_int_equal(guard_attach(in.g, 4711, false, &mode), -ENODEV);
+	assert_int_equal(guard_attach(in.g, 0, false, &mode), -ENODEV);
 	assert_false(guard_is_attached(in.g, 4711));
 	guarding_close(&in);
 }
@@ -135,9 +135,9 @@ static void a_driver_that_can_runs_the_guard_itself(void **state)
 	guarding_open(&second);
 	tap = if_nametoindex("tap0");
 
-	assert_ok(guard_attach(first.g, tap, &mode));
+	assert_ok(guard_attach(first.g, tap, false, &mode));
 	assert_int_equal(mode, GUARD_NATIVE);
-	assert_int_equal(guard_attach(second.g, tap, &mode), -EBUSY);
+	assert_int_equal(guard_attach(second.g, tap, false, &mode), -EBUSY);
 	close(fd);
 	guarding_close(&second);
 	guarding_close(&first);
@@ -155,13 +155,13 @@ static void an_interface_that_goes_takes_the_guard_along(void **state)
 	fd = open_tap("tap0");
 	guarding_open(&in);
 	tap = if_nametoindex("tap0");
-	assert_ok(guard_attach(in.g, tap, &mode));
+	assert_ok(guard_attach(in.g, tap, false, &mode));
 	assert_true(guard_is_attached(in.g, tap));
 
 	close(fd);
 
 	assert_false(guard_is_attached(in.g, tap));
-	assert_int_equal(guard_attach(in.g, tap, &mode), -ENODEV);
+	assert_int_equal(guard_attach(in.g, tap, false, &mode), -ENODEV);
 	assert_int_equal(guard_detach(in.g, tap), -ENOENT);
 	guarding_close(&in);
 }
@@ -221,7 +221,7 @@ static void who_is_rejected_finds_the_port_closed(void **state)
 	(void)state;
 	lo = enter_namespace();
 	guarding_open(&in);
-	assert_ok(guard_attach(in.g, lo, &mode));
+	assert_ok(guard_attach(in.g, lo, false, &mode));
 
 	assert_guarded(&in, "127.0.0.1", "127.*:*");
 	assert_guarded(&in, "::1", "[::?]:*");

@@ -133,9 +133,7 @@ def test_blocks_that_take_the_place_of_as_many_others_are_dropped(guarded, g5x, 
 @pytest.mark.parametrize("words", ["nosuch", "here dry-run"])
 def test_guard_that_drops_nothing_makes_no_rate_looser(guarded, g5x, abc, words):
     rules = g5x.rule("web", "RR", WEB, abc[0])
-    g5x.start(
-        guarded.rules(rules, words, "syn_rate 1 burst 3"), "--bpffs", g5x.bpffs
-    )
+    g5x.start(guarded.rules(rules, words, "syn_rate 1 burst 3"), "--bpffs", g5x.bpffs)
     g5x.wait_for_log("ready: ")
     g5x.wait_for_log("guard on here: |guard: not on nosuch: ")
     served = [guarded.visit() for _ in range(3)]

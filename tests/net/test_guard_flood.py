@@ -100,6 +100,31 @@ def test_flood_that_the_rules_want_is_held_back_by_the_rate_of_the_listener(
         assert manage.ask("ver").startswith("version ")
 
 
+def test_resets_for_a_flood_leave_the_wire_alive(g5x, abc, neighbour, flood):
+    """Also where the other end receives by NAPI and has no XDP program (GRO does that).
+
+    Such an end is not woken for what a program in the driver of this one sends, and when
+    its queue is full of that, nothing goes by the wire any more.
+    """
+    neighbour.run(ethtool, "-K", "there", "gro", "on")
+    ethtool("-K", "here", "tso", "off")
+    g5x.start(
+        "( guard here reject )\n"
+        + g5x.rule("admin", "G", ADMIN)
+        + g5x.rule("web", "RR", WEB, abc[0], clients=f"{Neighbour.THERE}:*"),
+        "--bpffs",
+        g5x.bpffs,
+    )
+    g5x.wait_for_log("guard on here: ")
+    assert flood().wait(60) == 0
+    assert neighbour.run(visit, WEB) == "A"
+    wait_until(lambda: n_dropped("no_rule") == N_SOURCES, "each was dropped, once")
+
+
+def ethtool(*words):
+    subprocess.run(["ethtool", *words], check=True)
+
+
 def test_flood_without_a_guard_ends_nobody_else(g5x, abc, neighbour, flood):
     """For comparison: clients get through when it is over, at the latest."""
     g5x.start(

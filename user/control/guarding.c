@@ -122,6 +122,22 @@ static void tell_failure(struct guarded_link *link, int error)
 	link->error = error;
 }
 
+static void detach(struct guarding *g, struct guarded_link *link)
+{
+	if (link->ifindex != 0)
+		guard_detach(g->guard, link->ifindex);
+	link->ifindex = 0;
+}
+
+/* Before a rule set is in force that asks for another mode. */
+static void detach_unsuitable(struct guarding *g)
+{
+	for (size_t i = 0; i < g->n_interfaces; i++)
+		if (!guard_suits(g->guard, g->interfaces[i].ifindex,
+		                 g->config->guard.rejects))
+			detach(g, &g->interfaces[i]);
+}
+
 static void attach(struct guarding *g, struct guarded_link *link)
 {
 	unsigned int ifindex = if_nametoindex(link->name);
@@ -131,14 +147,12 @@ static void attach(struct guarding *g, struct guarded_link *link)
 	if (link->ifindex != 0 && link->ifindex == ifindex && !is_above &&
 	    guard_is_attached(g->guard, ifindex))
 		return;
-	if (link->ifindex != 0) {
-		guard_detach(g->guard, link->ifindex);
-		link->ifindex = 0;
-	}
+	detach(g, link);
 	if (is_above)
 		r = -EALREADY;
 	else if (ifindex != 0)
-		r = guard_attach(g->guard, ifindex, &link->mode);
+		r = guard_attach(g->guard, ifindex, g->config->guard.rejects,
+		                 &link->mode);
 	if (r < 0) {
 		tell_failure(link, r);
 		if (r != -ENODEV &&
@@ -174,11 +188,8 @@ static void attach_all(struct guarding *g)
 static void detach_all(struct guarding *g)
 {
 	g->retry_ms = 0;
-	for (size_t i = 0; i < g->n_interfaces; i++) {
-		if (g->interfaces[i].ifindex != 0)
-			guard_detach(g->guard, g->interfaces[i].ifindex);
-		g->interfaces[i].ifindex = 0;
-	}
+	for (size_t i = 0; i < g->n_interfaces; i++)
+		detach(g, &g->interfaces[i]);
 	tell_workers(g);
 }
 
@@ -209,9 +220,8 @@ static int take_interfaces(struct guarding *g)
 			         wanted->interfaces[i]);
 	}
 	for (size_t i = 0; i < g->n_interfaces; i++)
-		if (g->interfaces[i].ifindex != 0 &&
-		    !find(links, wanted->n_interfaces, g->interfaces[i].name))
-			guard_detach(g->guard, g->interfaces[i].ifindex);
+		if (!find(links, wanted->n_interfaces, g->interfaces[i].name))
+			detach(g, &g->interfaces[i]);
 	free(g->interfaces);
 	g->interfaces = links;
 	g->n_interfaces = wanted->n_interfaces;
@@ -362,6 +372,7 @@ void guarding_apply(struct guarding *g, const struct config *config)
 	r = guard_blocks_sync(&g->blocks, g->guard, forward_blocks(g->forward));
 	if (r == 0)
 		read_addresses(g, &r);
+	detach_unsuitable(g);
 	if (r == 0)
 		r = publish(g);
 	if (r == 0)

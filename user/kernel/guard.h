@@ -46,15 +46,21 @@ int guard_pin(struct guard *g, const char *dir);
 
 enum guard_mode {
 	GUARD_NATIVE,  /* in the driver */
-	GUARD_GENERIC, /* behind it, where the driver cannot */
+	GUARD_GENERIC, /* behind it, where the driver cannot, or must not */
 };
 
 /**
  * guard_attach() - to an interface; native if its driver can
+ * @answers: what it drops will be answered with resets (settings.rejects of its rule set):
+ *           then generic on veth, whose driver may lose them, and the wire
  *
  * Return: 0; -EBUSY when another program is there; -ENODEV; or another -errno.
  */
-int guard_attach(struct guard *g, unsigned int ifindex, enum guard_mode *ret_mode);
+int guard_attach(struct guard *g, unsigned int ifindex, bool answers,
+                 enum guard_mode *ret_mode);
+
+/** guard_suits() - is it attached as guard_attach() with this @answers would? */
+bool guard_suits(const struct guard *g, unsigned int ifindex, bool answers);
 
 /** guard_is_attached() - still? An interface that goes takes its program along. */
 bool guard_is_attached(const struct guard *g, unsigned int ifindex);

@@ -7,9 +7,14 @@
 #include "kernel/guard_parts.h"
 
 #include <errno.h>
+#include <linux/ethtool.h>
 #include <linux/if_link.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include <bpf/bpf.h>
 
@@ -42,31 +47,57 @@ static bool is_taken(int error)
 	return error == -EBUSY || error == -EEXIST;
 }
 
-static int attach(const struct guard *g, unsigned int ifindex,
+static bool is_veth(unsigned int ifindex)
+{
+	auto_close int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
+	struct ifreq wanted = { .ifr_data = (char *)&info };
+
+	return fd >= 0 && if_indextoname(ifindex, wanted.ifr_name) &&
+	       ioctl(fd, SIOCETHTOOL, &wanted) == 0 && strcmp(info.driver, "veth") == 0;
+}
+
+/*
+ * What a program in veth's driver sends (XDP_TX) waits in a queue of the other end, which
+ * is only woken for it if it has an XDP program, too (veth_xdp_flush(); seen on Linux 6.18).
+ * If it has none but receives by NAPI, as with GRO, the queue fills up, and then nothing
+ * goes by this wire any more.
+ */
+static bool may_be_native(const struct guard_link *link)
+{
+	return !link->is_veth || !link->answers;
+}
+
+static int attach(const struct guard *g, struct guard_link *link,
                   enum guard_mode *ret_mode)
 {
 	char name[IF_NAMESIZE];
 	enum guard_mode mode = GUARD_NATIVE;
-	int fd;
+	int fd = -EOPNOTSUPP;
 
 	/* To the kernel it would be an invalid argument. */
-	if (!if_indextoname(ifindex, name))
+	if (!if_indextoname(link->ifindex, name))
 		return -ENODEV;
-	fd = open_link(g, ifindex, XDP_FLAGS_DRV_MODE);
+	link->is_veth = is_veth(link->ifindex);
+	if (may_be_native(link))
+		fd = open_link(g, link->ifindex, XDP_FLAGS_DRV_MODE);
 	if (fd < 0 && !is_taken(fd)) {
 		mode = GUARD_GENERIC;
-		fd = open_link(g, ifindex, XDP_FLAGS_SKB_MODE);
+		fd = open_link(g, link->ifindex, XDP_FLAGS_SKB_MODE);
 	}
 	if (fd < 0)
 		return is_taken(fd) ? -EBUSY : fd;
+	link->fd = fd;
 	*ret_mode = mode;
-	return fd;
+	return 0;
 }
 
-int guard_attach(struct guard *g, unsigned int ifindex, enum guard_mode *ret_mode)
+int guard_attach(struct guard *g, unsigned int ifindex, bool answers,
+                 enum guard_mode *ret_mode)
 {
+	struct guard_link link = { .ifindex = ifindex, .answers = answers };
 	struct guard_link *links;
-	int fd;
+	int r;
 
 	/* An interface that went, and another one has its number. */
 	if (find_link(g, ifindex) && !guard_is_attached(g, ifindex))
@@ -75,11 +106,10 @@ int guard_attach(struct guard *g, unsigned int ifindex, enum guard_mode *ret_mod
 	if (!links)
 		return -ENOMEM;
 	g->links = links;
-	fd = attach(g, ifindex, ret_mode);
-	if (fd < 0)
-		return fd;
-	links[g->n_links++] = (struct guard_link){ .ifindex = ifindex, .fd = fd };
-	return 0;
+	r = attach(g, &link, ret_mode);
+	if (r == 0)
+		links[g->n_links++] = link;
+	return r;
 }
 
 bool guard_is_attached(const struct guard *g, unsigned int ifindex)
@@ -90,6 +120,13 @@ bool guard_is_attached(const struct guard *g, unsigned int ifindex)
 
 	return link && bpf_obj_get_info_by_fd(link->fd, &info, &len) == 0 &&
 	       info.xdp.ifindex == ifindex;
+}
+
+bool guard_suits(const struct guard *g, unsigned int ifindex, bool answers)
+{
+	const struct guard_link *link = find_link(g, ifindex);
+
+	return link && (!link->is_veth || link->answers == answers);
 }
 
 int guard_detach(struct guard *g, unsigned int ifindex)

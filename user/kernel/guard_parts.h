@@ -12,6 +12,8 @@ struct ring_buffer;
 struct guard_link {
 	unsigned int ifindex;
 	int fd; /* owned */
+	bool is_veth;
+	bool answers; /* what it drops: see guard_attach() */
 };
 
 struct guard {

@@ -128,8 +128,10 @@ NEVER_CALLED(uint64_t, bypass_first_us, const struct bypass *bp, uint32_t number
 NEVER_CALLED(int64_t, bypass_take_response_us, struct bypass *bp, uint32_t number)
 
 NEVER_CALLED(int, guard_pin, struct guard *g, const char *dir)
-NEVER_CALLED(int, guard_attach, struct guard *g, unsigned int ifindex,
+NEVER_CALLED(int, guard_attach, struct guard *g, unsigned int ifindex, bool answers,
              enum guard_mode *ret_mode)
+NEVER_CALLED(bool, guard_suits, const struct guard *g, unsigned int ifindex,
+             bool answers)
 NEVER_CALLED(bool, guard_is_attached, const struct guard *g, unsigned int ifindex)
 NEVER_CALLED(int, guard_detach, struct guard *g, unsigned int ifindex)
 NEVER_CALLED(int, guard_publish, struct guard *g, const struct guard_set *set)
