@@ -17,6 +17,7 @@ from lib.wait import LIMIT_S, wait_until
 
 FORWARD = "127.0.0.1:8000"
 FEW_SESSIONS = ("-s", "200")  # bpftool shows every place of a map
+IDLE_LIMIT_S = 1  # for a daemon to have nothing to do
 numbers = itertools.count()
 
 
@@ -104,15 +105,22 @@ class Daemon:
     def signal(self, number):
         self.process.send_signal(number)
 
+    def thread_states(self):
+        """A set of letters: see proc(5)."""
+        stats = list(Path(f"/proc/{self.pid}/task").glob("*/stat"))
+        return {stat.read_text().rpartition(")")[2].split()[0] for stat in stats}
+
     def freeze(self):
-        """SIGSTOP; returns when every thread has stopped."""
+        """SIGSTOP; returns when every thread has stopped.
+
+        Not in the middle of a turn, if the daemon has nothing more to do: what it has just
+        sent would not be in its books, and what comes behind that has to wait for it.
+        """
+        deadline = time.monotonic() + IDLE_LIMIT_S
+        while self.thread_states() != {"S"} and time.monotonic() < deadline:
+            time.sleep(0.001)
         self.signal(signal.SIGSTOP)
-        tasks = Path(f"/proc/{self.pid}/task").glob("*/stat")
-        for stat in list(tasks):
-            wait_until(
-                lambda: stat.read_text().rpartition(")")[2].split()[0] == "T",
-                "the daemon has stopped",
-            )
+        wait_until(lambda: self.thread_states() == {"T"}, "the daemon has stopped")
 
     def reload(self, rules):
         """Only sends the signal: what then becomes true is the test's to wait for."""
