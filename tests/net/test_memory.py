@@ -24,6 +24,7 @@ ADMIN = "127.0.0.1:8999"
 BUFFER = 64 * KIB  # default of -b
 MAX_IDLE_SESSIONS = 4500
 BYTES_PER_IDLE_SESSION = 1536
+FLAT_LIMIT = 10  # looks at memory until it has to be flat
 
 
 @pytest.fixture(autouse=True)
@@ -121,15 +122,17 @@ def test_memory_of_slow_sessions_is_flat_and_bounded(g5x, sessions):
     for client in clients:
         client.setblocking(False)
     read_all_slowly(clients, MIB, seconds=2)
-    early = g5x.pss()
-    read_all_slowly(clients, MIB, seconds=3)
-    late = g5x.pss()
+    sizes = [g5x.pss()]
+    # It grows until each session had to wait once; on a busy machine that takes longer.
+    while len(sizes) < 2 or sizes[-1] - sizes[-2] >= len(pairs) * BUFFER * 0.1:
+        assert len(sizes) < FLAT_LIMIT
+        read_all_slowly(clients, MIB, seconds=3)
+        sizes.append(g5x.pss())
     for client, server in pairs:
         reset(client)
     for each in sending:
         each.result()
-    assert early - before < len(pairs) * BUFFER * 1.5
-    assert late - early < len(pairs) * BUFFER * 0.1
+    assert max(sizes) - before < len(pairs) * BUFFER * 1.5
 
 
 def test_memory_of_readers_that_stopped_is_bounded_and_used_again(g5x, sessions):
