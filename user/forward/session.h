@@ -108,8 +108,8 @@ struct session_wait {
 };
 
 struct session_drain {
-	struct ilink link; /* see looks.h, */
-	uint64_t look_ms;  /* as this */
+	struct ilink link; /* in the list of looks.h */
+	uint64_t look_ms;  /* there: when to look again */
 	uint64_t doom_ms;  /* doomed: to be reset then at the latest */
 	struct session_wait way[2];
 	bool is_doomed; /* to be reset when it is drained */
