@@ -166,7 +166,7 @@ def test_reject_answers_with_a_reset(guarded, g5x, abc):
     with pytest.raises(ConnectionRefusedError):
         guarded.neighbour.run(connect, WEB, STRANGER)
     assert guarded.visit() == "A"
-    assert guarded.count("reset") == guarded.count("no_rule") >= 1
+    assert guarded.count("reset") == guarded.count("no_rule") == 1
 
 
 def test_reject_may_come_and_go(guarded, g5x, abc, mode):
@@ -193,7 +193,7 @@ def test_dry_run_counts_and_lets_all_through(guarded, g5x, abc):
     )
     assert guarded.visit(source=STRANGER) == ""  # closed by the daemon, as without
     assert guarded.count("no_rule") == 0
-    assert guarded.count("no_rule", kind="would drop") >= 1
+    assert guarded.count("no_rule", kind="would drop") == 1
     g5x.wait_for_log("match forward rule .* failed")
 
 
